@@ -1,0 +1,65 @@
+import type { Client } from '#domain/client.ts';
+import { idleEnd, secondsUntil } from '#domain/lifetimes.ts';
+import { networkOf } from '#domain/network.ts';
+import { type Refusal, refuse } from '#domain/problems.ts';
+import { auditEvent } from './audit.ts';
+import { weakPassword } from './choose-password.ts';
+import { mails } from './mails.ts';
+import type { Needs } from './ports/services.ts';
+import type { Account, Session } from './ports/store.ts';
+import { grantTokens, type Tokens } from './start-session.ts';
+
+export function changePassword(
+  needs: Needs<'store' | 'passwords' | 'commonPasswords' | 'accessTokens' | 'refreshTokens' | 'secrets' | 'courier' | 'clock' | 'policy'>,
+) {
+  const { store, passwords, secrets, courier, clock, policy } = needs;
+  const mail = mails(needs);
+
+  /**
+   * Changes the password of a signed-in user who knows the present one (ASVS 6.2.3). Every other session ends, and the
+   * refresh tokens of this one are made anew (ASVS 7.4.3). Wrong present passwords are counted by account and network, so
+   * that a borrowed session cannot guess on.
+   */
+  return async (
+    input: { currentPassword: string; newPassword: string },
+    caller: { account: Account; session: Session },
+    client: Client,
+  ): Promise<Tokens | Refusal<'invalid-credentials' | 'password-policy' | 'account-locked' | 'unauthenticated'>> => {
+    const at = clock.now();
+    const { account, session } = caller;
+    const weak = weakPassword(needs, input.newPassword, account, '/new_password');
+    if (weak) return weak;
+
+    const key = { identifierHash: secrets.identifierHash(`account:${account.id}`), network: networkOf(client.ip) };
+    const { current, lockedUntil } = await store.read(async (records) => ({
+      current: await records.accounts.findWithPassword(account.id),
+      lockedUntil: await records.accounts.findLock(key, at),
+    }));
+    if (lockedUntil) return refuse('account-locked', { retryAfterSeconds: secondsUntil(lockedUntil, at) });
+    const seenHash = current?.passwordHash ?? null;
+    const verdict = await passwords.verify(seenHash, input.currentPassword);
+    if (seenHash === null || verdict === 'wrong') {
+      const event = auditEvent(secrets, 'PASSWORD_CHANGE_FAILED', client, at, { accountId: account.id, sessionId: session.id });
+      await store.hot.countFailure(key, policy.lockout, event);
+      return refuse('invalid-credentials', { detail: 'The current password is wrong.' });
+    }
+
+    const passwordHash = await passwords.hash(input.newPassword);
+    const { secret, hash } = secrets.refreshSecret();
+    const renewed = await store.transaction(async (tx) => {
+      if (!(await tx.accounts.replacePassword(account.id, seenHash, passwordHash, at))) return refuse('invalid-credentials');
+      const idleEndAt = idleEnd(at, session.absoluteEndAt, policy.lifetimes);
+      const mine = await tx.sessions.renewSecret(session.id, hash, idleEndAt, at);
+      const ended = await tx.sessions.endAll(account.id, 'password-changed', at, session.id);
+      await tx.tickets.cancelAll(account.id, 'reset-password', at);
+      await tx.accounts.clearFailures([key.identifierHash]);
+      const about = { accountId: account.id, sessionId: session.id, details: { ended } };
+      await tx.audit.record(auditEvent(secrets, 'PASSWORD_CHANGED', client, at, about));
+      await tx.outbox.enqueue(account.id, mail.passwordChanged(at));
+      return mine ?? refuse('unauthenticated'); // it was ended meanwhile: the password is changed, the session stays gone
+    });
+    courier.wake();
+    if ('refused' in renewed) return renewed;
+    return await grantTokens(needs, account, renewed, { secret, counter: 0 }, at);
+  };
+}

@@ -1,0 +1,21 @@
+import { parseEmail } from '#domain/email.ts';
+import type { ThrottleKey } from '#domain/lockout.ts';
+import { networkOf } from '#domain/network.ts';
+import type { Needs } from './ports/services.ts';
+
+export type LoginIdentifier = { kind: 'email' | 'username'; canonical: string };
+
+/** What was typed to sign in, in the one form that accounts and failure counts are kept by. */
+export function loginIdentifier(typed: string): LoginIdentifier {
+  if (!typed.includes('@')) return { kind: 'username', canonical: typed.toLowerCase() };
+  return { kind: 'email', canonical: parseEmail(typed)?.canonical ?? typed.toLowerCase() };
+}
+
+/** Where the failures of this identifier from this network are counted; the same for names that nobody has. */
+export function throttleKey(secrets: Needs<'secrets'>['secrets'], identifier: LoginIdentifier, ip: string): ThrottleKey {
+  return { identifierHash: identifierHash(secrets, identifier), network: networkOf(ip) };
+}
+
+export function identifierHash(secrets: Needs<'secrets'>['secrets'], { kind, canonical }: LoginIdentifier): Buffer {
+  return secrets.identifierHash(`${kind}:${canonical}`);
+}

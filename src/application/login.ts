@@ -1,0 +1,64 @@
+import type { AuditEvent } from '#domain/audit-event.ts';
+import type { Client } from '#domain/client.ts';
+import { secondsUntil } from '#domain/lifetimes.ts';
+import { type Refusal, refuse } from '#domain/problems.ts';
+import { auditEvent } from './audit.ts';
+import { loginIdentifier, throttleKey } from './login-identifier.ts';
+import type { Needs } from './ports/services.ts';
+import { grantTokens, newSession, type Tokens } from './start-session.ts';
+
+export type LoginInput = { identifier: string; password: string; device: string | null; honeypot: string };
+
+type LoginRefusal = Refusal<'invalid-credentials' | 'account-locked' | 'email-not-verified' | 'account-suspended'>;
+
+export function login(needs: Needs<'store' | 'passwords' | 'accessTokens' | 'refreshTokens' | 'secrets' | 'clock' | 'policy'>) {
+  const { store, passwords, secrets, clock, policy } = needs;
+
+  /**
+   * The password step. Until the password is right, every failure looks alike and takes as long: no such account, no
+   * password, a wrong one (ASVS 6.3.8). A locked lane answers the same for accounts that do not exist. Two round trips.
+   */
+  return async (input: LoginInput, client: Client): Promise<Tokens | LoginRefusal> => {
+    const at = clock.now();
+    const identifier = loginIdentifier(input.identifier);
+    const key = throttleKey(secrets, identifier, client.ip);
+    const { account, lockedUntil } = await store.hot.findForSignIn(identifier, key, at);
+    const failed = (reason: string, accountId = account?.id ?? null): AuditEvent =>
+      auditEvent(secrets, 'LOGIN_FAILED', client, at, { accountId, details: { reason, method: 'pwd' } });
+
+    if (lockedUntil) {
+      await store.hot.countFailure(key, policy.lockout, failed('locked'));
+      return refuse('account-locked', { retryAfterSeconds: secondsUntil(lockedUntil, at) });
+    }
+    const hash = input.honeypot === '' ? (account?.passwordHash ?? null) : null;
+    const verdict = await passwords.verify(hash, input.password);
+    if (account === null || account.passwordHash === null || verdict === 'wrong') {
+      const reason = input.honeypot !== '' ? 'honeypot' : account === null ? 'unknown-account' : 'wrong-password';
+      await store.hot.countFailure(key, policy.lockout, failed(reason));
+      return refuse('invalid-credentials');
+    }
+
+    const refused = account.status === 'suspended' ? 'account-suspended' : account.emailVerifiedAt === null ? 'email-not-verified' : null;
+    if (refused) {
+      const event = auditEvent(secrets, 'LOGIN_REFUSED', client, at, { accountId: account.id, details: { reason: refused } });
+      await store.transaction((tx) => tx.audit.record(event));
+      return refuse(refused);
+    }
+
+    const { session, secret } = newSession(needs, account.id, client, input.device, ['pwd'], at);
+    const outcome = await store.hot.openSession({
+      session,
+      key,
+      seenPasswordHash: account.passwordHash,
+      rehashed: verdict === 'outdated' ? await passwords.hash(input.password) : null,
+      event: auditEvent(secrets, 'LOGIN_SUCCEEDED', client, at, {
+        accountId: account.id,
+        sessionId: session.id,
+        details: { method: 'pwd', transport: 'bearer' },
+      }),
+    });
+    if (outcome === 'locked') return refuse('account-locked', { retryAfterSeconds: policy.lockout.lockSeconds });
+    if (outcome === 'changed') return refuse('invalid-credentials');
+    return await grantTokens(needs, account, session, { secret, counter: 0 }, at);
+  };
+}

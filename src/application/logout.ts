@@ -1,0 +1,40 @@
+import type { Client } from '#domain/client.ts';
+import { type Refusal, refuse } from '#domain/problems.ts';
+import { auditEvent } from './audit.ts';
+import type { Needs } from './ports/services.ts';
+
+export function logout({
+  store,
+  accessTokens,
+  refreshTokens,
+  secrets,
+  clock,
+}: Needs<'store' | 'accessTokens' | 'refreshTokens' | 'secrets' | 'clock'>) {
+  /**
+   * Ends the session that the access token or the refresh token belongs to, at once (ASVS 7.4.1). A refresh token of a
+   * session that has ended is fine: what was asked for is so.
+   */
+  return async (
+    credential: { accessToken: string } | { refreshToken: string },
+    client: Client,
+  ): Promise<null | Refusal<'unauthenticated' | 'invalid-refresh-token'>> => {
+    const at = clock.now();
+    if ('refreshToken' in credential) {
+      const parts = refreshTokens.decode(credential.refreshToken);
+      if (parts === null) return refuse('invalid-refresh-token');
+      return await store.transaction(async (tx) => {
+        const accountId = await tx.sessions.endBySecret(parts.sessionId, secrets.refreshSecretHash(parts.secret), 'logout', at);
+        if (accountId !== null) await tx.audit.record(auditEvent(secrets, 'LOGOUT', client, at, { accountId, sessionId: parts.sessionId }));
+        return null;
+      });
+    }
+    const claims = accessTokens.verify(credential.accessToken, at);
+    if (claims === null) return refuse('unauthenticated');
+    return await store.transaction(async (tx) => {
+      const { accountId, sessionId } = claims;
+      if (!(await tx.sessions.end(accountId, sessionId, 'logout', at))) return refuse('unauthenticated');
+      await tx.audit.record(auditEvent(secrets, 'LOGOUT', client, at, { accountId, sessionId }));
+      return null;
+    });
+  };
+}

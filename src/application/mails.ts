@@ -1,0 +1,41 @@
+import { after, RESET_PASSWORD_TTL_SECONDS, VERIFY_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
+import * as messages from '#domain/messages.ts';
+import type { Needs } from './ports/services.ts';
+import type { OutboxMessage } from './ports/store.ts';
+
+/** A notice is worth sending for this long. */
+const NOTICE_TTL_SECONDS = 3 * 24 * 60 * 60;
+
+/**
+ * The mails of the flows, sealed for the outbox. Links are built from FRONTEND_URL, never from a request (ASVS 4.1.3), and
+ * carry the token in the fragment: it reaches no server log, and a mail scanner's GET uses nothing up (ASVS 14.2.1, 3.5.3).
+ */
+export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
+  const { productName, frontendUrl } = policy;
+  const recoveryUrl = `${frontendUrl}/forgot-password`;
+  const notice = (template: messages.MessageTemplate, message: messages.Message, at: Date) =>
+    courier.seal(template, message, after(at, NOTICE_TTL_SECONDS));
+  const accountExists = messages.accountExistsMessage(productName, `${frontendUrl}/login`);
+  const passwordChanged = messages.passwordChangedMessage(productName, recoveryUrl);
+  const passwordReset = messages.passwordResetMessage(productName, recoveryUrl);
+  const refreshTokenReused = messages.refreshTokenReusedMessage(productName, recoveryUrl);
+
+  return {
+    verifyEmail: (token: string, at: Date): OutboxMessage =>
+      courier.seal(
+        'verify-email',
+        messages.verifyEmailMessage(productName, `${frontendUrl}/verify-email#token=${token}`),
+        after(at, VERIFY_EMAIL_TTL_SECONDS),
+      ),
+    resetPassword: (token: string, at: Date): OutboxMessage =>
+      courier.seal(
+        'reset-password',
+        messages.resetPasswordMessage(productName, `${frontendUrl}/reset-password#token=${token}`),
+        after(at, RESET_PASSWORD_TTL_SECONDS),
+      ),
+    accountExists: (at: Date) => notice('account-exists', accountExists, at),
+    passwordChanged: (at: Date) => notice('password-changed', passwordChanged, at),
+    passwordReset: (at: Date) => notice('password-reset', passwordReset, at),
+    refreshTokenReused: (at: Date) => notice('refresh-token-reused', refreshTokenReused, at),
+  };
+}

@@ -1,0 +1,147 @@
+import type { Acr, Amr } from '#domain/assurance.ts';
+import type { Lifetimes } from '#domain/lifetimes.ts';
+import type { LockoutPolicy } from '#domain/lockout.ts';
+import type { PasswordPolicy } from '#domain/password-policy.ts';
+import type { RateLimitName } from '#domain/rate-limit.ts';
+import type { Role } from '#domain/roles.ts';
+import type { TicketSecret } from '#domain/tickets.ts';
+import type { OutboxMessage, Store } from './store.ts';
+
+/** Everything a flow may need; each flow names its part: `Needs<'store' | 'clock'>`. */
+export type Services = {
+  store: Store;
+  passwords: PasswordHasher;
+  commonPasswords: CommonPasswords;
+  accessTokens: AccessTokens;
+  refreshTokens: RefreshTokens;
+  secrets: Secrets;
+  limiter: RateLimiter;
+  courier: Courier;
+  clock: Clock;
+  policy: Policy;
+};
+
+export type Needs<Names extends keyof Services> = Pick<Services, Names>;
+
+/** What the operator decided. */
+export type Policy = {
+  issuer: string;
+  /** Where links in mail lead: an origin, without a slash at the end. */
+  frontendUrl: string;
+  productName: string;
+  passwords: PasswordPolicy;
+  lockout: LockoutPolicy;
+  lifetimes: Lifetimes;
+  revealRegistrationConflicts: boolean;
+};
+
+export interface Clock {
+  now(): Date;
+}
+
+/** Argon2id behind a gate of as many at once as there are cores. */
+export interface PasswordHasher {
+  /** @throws DependencyDown when the queue is full (load is shed with 503) */
+  hash(password: string): Promise<string>;
+  /**
+   * Costs the same for `null` (no such account) as for a real hash: it verifies against a decoy (ASVS 6.3.8).
+   * `outdated`: right, but hashed with other parameters than those of today.
+   * @throws DependencyDown when the queue is full
+   */
+  verify(hash: string | null, password: string): Promise<'right' | 'outdated' | 'wrong'>;
+}
+
+export interface CommonPasswords {
+  has(lowerCased: string): boolean;
+}
+
+/** Claims of an access token (RFC 9068 2.2), in our words; the signer adds `iss`, `aud`, `client_id` and `jti`. */
+export type AccessClaims = {
+  accountId: string;
+  sessionId: string;
+  issuedAt: Date;
+  expiresAt: Date;
+  authTime: Date;
+  acr: Acr;
+  amr: readonly Amr[];
+  roles: readonly Role[];
+};
+
+export interface AccessTokens {
+  /** Signs off the event loop. */
+  sign(claims: AccessClaims): Promise<string>;
+  /** Signature, algorithm of the key, type, issuer, audience, times. @returns null for anything less than a valid one */
+  verify(token: string, now: Date): { accountId: string; sessionId: string } | null;
+}
+
+/** The keys that may verify a live token and the next one, as JWKS (RFC 7517). */
+export interface KeyPublisher {
+  jwks(): { body: string; etag: string; maxAgeSeconds: number };
+  /** The `alg` values in use, for discovery. */
+  algorithms(): string[];
+}
+
+/** What a refresh token says; authentic, but the session row decides whether it still counts. */
+export type RefreshTokenParts = { sessionId: string; counter: number; secret: Buffer };
+
+export interface RefreshTokens {
+  encode(parts: RefreshTokenParts): string;
+  /** @returns null unless the server made it: garbage never reaches the database */
+  decode(token: string): RefreshTokenParts | null;
+}
+
+export interface Secrets {
+  /** UUIDv7, for identifiers only (ASVS 11.5.1: never as a secret). */
+  id(): string;
+  /** 256 random bits in base64url with their hash. */
+  ticket(): TicketSecret;
+  /** The hash of a ticket that came back. */
+  ticketHash(token: string): Buffer;
+  /** 256 random bits with their hash, for a session's refresh tokens. */
+  refreshSecret(): { secret: Buffer; hash: Buffer };
+  refreshSecretHash(secret: Buffer): Buffer;
+  /** A keyed hash of a login identifier: the throttle table names nobody. */
+  identifierHash(canonical: string): Buffer;
+}
+
+export type Bucket = { limit: RateLimitName; key: string };
+
+export type BucketReading = {
+  limit: RateLimitName;
+  capacity: number;
+  windowSeconds: number;
+  remaining: number;
+  /** Until it would let the same request pass; 0 when it does. */
+  retryAfterSeconds: number;
+};
+
+export interface RateLimiter {
+  /**
+   * Draws one token from every bucket, or from none when one of them is empty; one round trip.
+   * @param whenDown without an answer from Redis: `refuse` throws DependencyDown (fail closed), `local` counts in process
+   */
+  take(buckets: readonly Bucket[], whenDown: 'refuse' | 'local'): Promise<{ allowed: boolean; readings: BucketReading[] }>;
+}
+
+export type Email = { to: string; subject: string; text: string; html: string };
+
+export interface Courier {
+  /** Seals a message for the outbox; nothing leaves here. The recipient's address is stored beside it. */
+  seal(template: string, message: Omit<Email, 'to'>, expiresAt: Date): OutboxMessage;
+  /** After the commit: tells the worker of this process that there is something to send. */
+  wake(): void;
+}
+
+/** The way out of the house for a message (a mail or SMS provider). */
+export interface Delivery {
+  /** @returns the provider's id for it @throws when it was not taken */
+  send(message: Email & { id: string; kind: 'email' | 'sms' }): Promise<string | null>;
+}
+
+/** Something we depend on, for `/health/ready`. */
+export interface Dependency {
+  name: string;
+  /** Whether the service can do without it. */
+  optional: boolean;
+  check(): Promise<'up' | 'degraded' | 'down'>;
+}

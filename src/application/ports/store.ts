@@ -1,0 +1,238 @@
+import type { Acr, Amr } from '#domain/assurance.ts';
+import type { AuditEvent } from '#domain/audit-event.ts';
+import type { Email } from '#domain/email.ts';
+import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
+import type { Role } from '#domain/roles.ts';
+import type { TicketPurpose } from '#domain/tickets.ts';
+import type { Username } from '#domain/username.ts';
+
+/**
+ * The truth (PostgreSQL). Rows are reachable only inside `read` and `transaction`, whose arguments are the questions that
+ * flows ask; each verb is one statement and atomic by itself. `hot` holds the verbs of the hot paths: a whole flow's
+ * commit as one statement, one round trip (DESIGN 5).
+ * Everything here throws `DependencyDown` when PostgreSQL does not answer in time.
+ */
+export interface Store {
+  read<T>(query: (records: Reads) => Promise<T>): Promise<T>;
+  /** Commits when `work` returns, a refusal included; rolls back when it throws. */
+  transaction<T>(work: (records: Writes) => Promise<T>): Promise<T>;
+  hot: HotPaths;
+}
+
+export type AccountStatus = 'active' | 'suspended';
+
+export type Account = {
+  id: string;
+  email: string;
+  emailVerifiedAt: Date | null;
+  username: string | null;
+  displayName: string | null;
+  status: AccountStatus;
+  roles: Role[];
+  createdAt: Date;
+};
+
+export type AccountWithPassword = Account & { passwordHash: string | null };
+
+export type SessionEnd = 'logout' | 'ended-by-user' | 'password-changed' | 'password-reset' | 'refresh-token-reused';
+
+export type Session = {
+  id: string;
+  accountId: string;
+  transport: 'bearer';
+  device: string | null;
+  ip: string;
+  userAgent: string | null;
+  amr: Amr[];
+  acr: Acr;
+  authTime: Date;
+  createdAt: Date;
+  lastSeenAt: Date;
+  /** When it ends if nobody uses it again. */
+  idleEndAt: Date;
+  /** When it ends in any case. */
+  absoluteEndAt: Date;
+};
+
+export type NewSession = Session & { refreshSecretHash: Buffer };
+
+/** A message ready to send, sealed: what it says is readable to the worker only (it holds live tokens). */
+export type OutboxMessage = {
+  id: string;
+  kind: 'email' | 'sms';
+  template: string;
+  sealed: Buffer;
+  expiresAt: Date;
+};
+
+export type NewTicket = {
+  id: string;
+  purpose: TicketPurpose;
+  secretHash: Buffer;
+  expiresAt: Date;
+};
+
+export interface Reads {
+  accounts: {
+    /** One look for both: has the address an account, is the name held by an account or by a registration under way? */
+    findTaken(email: Email, username: Username | null, at: Date): Promise<{ email: boolean; username: boolean }>;
+    /** For the password policy and the mail of whoever holds this ticket; does not use the ticket up. */
+    findByTicket(purpose: TicketPurpose, secretHash: Buffer, at: Date): Promise<Account | null>;
+    findWithPassword(accountId: string): Promise<AccountWithPassword | null>;
+    /** When the lane is locked until, if it is. */
+    findLock(key: ThrottleKey, at: Date): Promise<Date | null>;
+  };
+  sessions: {
+    /** Those alive at `at`, the last used first; at most `limit`. */
+    listLive(accountId: string, at: Date, limit: number): Promise<Session[]>;
+  };
+}
+
+export interface Writes extends Reads {
+  tickets: {
+    /** Uses the ticket up: of any number of callers exactly one gets the row (ASVS 15.4.2). */
+    redeem(
+      purpose: TicketPurpose,
+      secretHash: Buffer,
+      at: Date,
+    ): Promise<{ accountId: string; pending: PendingRegistration | null } | null>;
+    /** Uses up every other open ticket of this purpose. */
+    cancelAll(accountId: string, purpose: TicketPurpose, at: Date): Promise<void>;
+  };
+  accounts: {
+    /**
+     * Marks the address verified. An account that was not yet verified takes over what the registration of this very
+     * link asked for, so that nobody's earlier registration decides its password.
+     * @returns false when there is no such account
+     */
+    verifyEmail(accountId: string, pending: PendingRegistration | null, at: Date): Promise<boolean>;
+    /** Sets the hash, and marks the address verified when `provesEmail`. */
+    setPassword(accountId: string, passwordHash: string, at: Date, options: { provesEmail: boolean }): Promise<Account | null>;
+    /** Sets the hash only while it still is `seenHash`. @returns whether it was */
+    replacePassword(accountId: string, seenHash: string, passwordHash: string, at: Date): Promise<boolean>;
+    /** Forgets the failures counted for these identifiers, from any network. */
+    clearFailures(identifierHashes: readonly Buffer[]): Promise<void>;
+  } & Reads['accounts'];
+  sessions: {
+    /** Ends one session of this account. @returns whether it lived */
+    end(accountId: string, sessionId: string, reason: SessionEnd, at: Date): Promise<boolean>;
+    /** Ends the session whose refresh tokens carry this secret. @returns its account, null when it did not live */
+    endBySecret(sessionId: string, refreshSecretHash: Buffer, reason: SessionEnd, at: Date): Promise<string | null>;
+    /** Ends all of them, but for `exceptId`. @returns how many lived */
+    endAll(accountId: string, reason: SessionEnd, at: Date, exceptId?: string): Promise<number>;
+    /** A new refresh secret: every refresh token given out before is dead. @returns the session as it is now, null when it ended */
+    renewSecret(sessionId: string, refreshSecretHash: Buffer, idleEndAt: Date, at: Date): Promise<Session | null>;
+  } & Reads['sessions'];
+  audit: { record(event: AuditEvent): Promise<void> };
+  outbox: { enqueue(accountId: string, message: OutboxMessage): Promise<void> };
+}
+
+/** What a registration asked for an address that is not verified yet; its ticket carries it until the link is opened. */
+export type PendingRegistration = { passwordHash: string; username: Username | null; displayName: string | null };
+
+export type Registration = {
+  accountId: string;
+  email: Email;
+  username: Username | null;
+  displayName: string | null;
+  passwordHash: string;
+  ticket: NewTicket;
+  /** Sent when the address is free, or has an account that is not verified yet; null as below. */
+  verifyMail: OutboxMessage | null;
+  /** Sent to the owner when the address has a verified account; null: the owner had enough of them. */
+  existingMail: OutboxMessage | null;
+  /** `details` and `type` are completed by the outcome. */
+  event: AuditEvent;
+  at: Date;
+};
+
+export type SignInLookup = { account: AccountWithPassword | null; lockedUntil: Date | null };
+
+export type Rotation = {
+  outcome: 'rotated' | 'retried' | 'reused';
+  session: Session;
+  account: Account;
+  /** The counter of the successor; only for `rotated` and `retried`. */
+  counter: number;
+};
+
+export interface HotPaths {
+  /**
+   * One statement: account, ticket, mail and audit event, or, when the address has an account, the mail to its owner.
+   * Both ways write the same number of rows. Safe under any number of parallel calls.
+   */
+  register(registration: Registration): Promise<'registered' | 'email-taken' | 'username-taken'>;
+
+  /** The account behind an e-mail address or user name in canonical form, and whether this lane is locked. */
+  findForSignIn(identifier: { kind: 'email' | 'username'; canonical: string }, key: ThrottleKey, at: Date): Promise<SignInLookup>;
+
+  /**
+   * Counts one failure and records the event; when it is the one that locks, records ACCOUNT_LOCKED as well.
+   * @returns until when the lane is locked now, null while it is not
+   */
+  countFailure(key: ThrottleKey, policy: LockoutPolicy, event: AuditEvent): Promise<Date | null>;
+
+  /**
+   * The session, the end of the failure count and the audit event in one statement; refuses when the lane was locked or
+   * the account changed (password, status) since it was looked up.
+   */
+  openSession(input: {
+    session: NewSession;
+    key: ThrottleKey;
+    seenPasswordHash: string;
+    /** The same password under the parameters of today, when those changed. */
+    rehashed: string | null;
+    event: AuditEvent;
+  }): Promise<'opened' | 'locked' | 'changed'>;
+
+  /** The session of an access token and its account, while the session lives. */
+  authenticate(sessionId: string, at: Date): Promise<{ session: Session; account: Account } | null>;
+
+  /**
+   * The use of a refresh token as one UPDATE (RFC 9700 4.14.2, CVE-2026-1035: never check, then mark).
+   * The newest counter rotates; the one before it, within the grace and while its successor is unused, gets the same
+   * successor; any older one ends the session, records REFRESH_TOKEN_REUSED and queues `theftMail`.
+   * @returns null when there is no such session, the secret is another's, or it has ended
+   */
+  rotate(input: {
+    sessionId: string;
+    secretHash: Buffer;
+    counter: number;
+    at: Date;
+    graceSeconds: number;
+    idleSeconds: number;
+    client: { ip: string; userAgent: string | null };
+    /** Its type and risk are completed by the outcome. */
+    event: AuditEvent;
+    theftMail: OutboxMessage;
+  }): Promise<Rotation | null>;
+
+  /**
+   * A reset or verification link, the mail with it and the audit event in one statement, whether or not the address has
+   * an account. Open tickets of the same purpose are used up. @returns whether a mail was queued
+   */
+  sendLink(input: {
+    email: Email;
+    /** Which accounts get one: those not verified yet, or all that may sign in. */
+    to: 'unverified' | 'active';
+    ticket: NewTicket;
+    /** null: this recipient had enough of them; only the event is recorded. */
+    mail: OutboxMessage | null;
+    event: AuditEvent;
+    at: Date;
+  }): Promise<boolean>;
+}
+
+/** The outbox as its worker sees it. */
+export interface Outbox {
+  /** Takes up to `limit` due messages for `leaseSeconds`; two workers never hold the same one. */
+  claim(limit: number, leaseSeconds: number, at: Date): Promise<ClaimedMessage[]>;
+  /** Sent: the content is erased. */
+  markSent(id: string, providerId: string | null, at: Date): Promise<void>;
+  /** Not sent: tried again at `nextAttemptAt`, or given up when that is null (content erased then). */
+  markFailed(id: string, error: string, nextAttemptAt: Date | null, at: Date): Promise<void>;
+  /** How many wait, and since when the oldest does. */
+  backlog(at: Date): Promise<{ waiting: number; oldestSeconds: number }>;
+}
+
+export type ClaimedMessage = OutboxMessage & { recipient: string; attempts: number };

@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { Policy } from '#application/ports/services.ts';
+import type { RateLimits } from '#domain/rate-limit.ts';
+import { SETTINGS, type Setting, type SettingValues } from './settings.ts';
+
+export type Environment = Record<string, string | undefined>;
+
+/** A value that no log, error or inspection shows. */
+export type Secret = { reveal(): string };
+
+export type Config = Omit<SettingValues, 'SECRET_KEY' | 'JWT_PRIVATE_KEY' | 'DATABASE_URL' | 'REDIS_URL'> & {
+  ISSUER: string;
+  FRONTEND_URL: string;
+  SECRET_KEY: Secret | undefined;
+  JWT_PRIVATE_KEY: Secret | undefined;
+  DATABASE_URL: Secret | undefined;
+  REDIS_URL: Secret | undefined;
+  isProduction: boolean;
+  policy: Policy;
+  rateLimits: RateLimits;
+};
+
+/** One message that names every mistake, and no value of a secret. */
+export class ConfigMistakes extends Error {
+  constructor(mistakes: readonly string[]) {
+    super(`These settings need a change:\n${mistakes.map((mistake) => `  - ${mistake}`).join('\n')}`);
+    this.name = 'ConfigMistakes';
+  }
+}
+
+/**
+ * Reads all settings from the environment; `NAME_FILE` names a file that holds the value of `NAME`.
+ * @throws ConfigMistakes with every mistake there is
+ */
+export function loadConfig(environment: Environment): Config {
+  const mistakes: string[] = [];
+  const given = (name: string): string | undefined => {
+    const value = environment[name];
+    const path = environment[`${name}_FILE`];
+    if (value !== undefined && value !== '' && path) mistakes.push(`${name} and ${name}_FILE are both set; keep one`);
+    if (value !== undefined && value !== '') return value;
+    if (!path) return undefined;
+    try {
+      return readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+    } catch {
+      mistakes.push(`${name}_FILE: the file ${path} cannot be read`);
+      return undefined;
+    }
+  };
+
+  const isStrict = given('SECURITY_PROFILE') === 'strict';
+  const isProduction = given('NODE_ENV') === 'production';
+  const values: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries<Setting>(SETTINGS)) {
+    const text = given(name) ?? (isStrict ? (setting.strict ?? setting.default) : setting.default);
+    if (text === undefined) {
+      if (isProduction && setting.production === 'required') mistakes.push(`${name}: production needs it (${setting.describe})`);
+      continue;
+    }
+    const parsed = setting.schema.safeParse(text);
+    if (parsed.success) values[name] = setting.secret ? secret(String(parsed.data)) : parsed.data;
+    else mistakes.push(`${name}: ${parsed.error.issues[0]?.message ?? 'not valid'}`);
+  }
+  if (isProduction) mistakes.push(...productionMistakes(values));
+  if (mistakes.length > 0) throw new ConfigMistakes(mistakes);
+  return Object.freeze(derived(values, isProduction));
+}
+
+function productionMistakes(values: Record<string, unknown>): string[] {
+  const mistakes: string[] = [];
+  for (const name of ['ISSUER', 'FRONTEND_URL']) {
+    if (typeof values[name] === 'string' && !values[name].startsWith('https:')) mistakes.push(`${name}: production needs https`);
+  }
+  if (values['EMAIL_PROVIDER'] === 'mailbox') mistakes.push('EMAIL_PROVIDER: the development mailbox is refused in production');
+  return mistakes;
+}
+
+function derived(values: Record<string, unknown>, isProduction: boolean): Config {
+  const read = values as Config;
+  const issuer = read.ISSUER ?? `http://localhost:${read.PORT}`;
+  const days = 24 * 60 * 60;
+  const policy: Policy = {
+    issuer,
+    frontendUrl: read.FRONTEND_URL ?? issuer,
+    productName: read.PRODUCT_NAME,
+    passwords: {
+      minLength: read.MIN_PASSWORD_LENGTH,
+      requireUppercase: read.REQUIRE_UPPERCASE,
+      requireNumbers: read.REQUIRE_NUMBERS,
+      requireSpecialChars: read.REQUIRE_SPECIAL_CHARS,
+    },
+    lockout: { maxAttempts: read.MAX_LOGIN_ATTEMPTS, lockSeconds: read.LOCKOUT_DURATION_MINUTES * 60 },
+    lifetimes: {
+      accessTokenSeconds: read.ACCESS_TOKEN_EXPIRE_MINUTES * 60,
+      refreshTokenSeconds: read.REFRESH_TOKEN_EXPIRE_DAYS * days,
+      sessionAbsoluteSeconds: read.REFRESH_TOKEN_ABSOLUTE_DAYS * days,
+      refreshReuseGraceSeconds: read.REFRESH_REUSE_GRACE_SECONDS,
+    },
+    revealRegistrationConflicts: read.REGISTRATION_CONFLICTS === 'reveal',
+  };
+  const rateLimits: RateLimits = {
+    'per-ip': read.RATE_LIMIT_PER_IP,
+    'per-user': read.RATE_LIMIT_PER_USER,
+    login: read.RATE_LIMIT_LOGIN,
+    register: read.RATE_LIMIT_REGISTER,
+    'password-reset': read.RATE_LIMIT_PASSWORD_RESET,
+  };
+  return {
+    ...read,
+    ISSUER: issuer,
+    FRONTEND_URL: policy.frontendUrl,
+    ALLOWED_HOSTS: allowedHosts(read, issuer, isProduction),
+    isProduction,
+    policy,
+    rateLimits,
+  };
+}
+
+function allowedHosts(read: Config, issuer: string, isProduction: boolean): string[] {
+  if (read.ALLOWED_HOSTS.length > 0) return read.ALLOWED_HOSTS;
+  const own = new URL(issuer).hostname;
+  return isProduction ? [own] : [own, 'localhost', '127.0.0.1', '[::1]', hostname()];
+}
+
+function secret(value: string): Secret {
+  const hidden = () => '[redacted]';
+  const boxed = { reveal: () => value, toString: hidden, toJSON: hidden, [Symbol.for('nodejs.util.inspect.custom')]: hidden };
+  return Object.freeze(boxed);
+}

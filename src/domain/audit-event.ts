@@ -1,0 +1,41 @@
+/**
+ * Every security event there is, with the risk that it carries by itself (0 to 100) and what it tells an auditor
+ * (ASVS 16.1.1: the inventory). The page docs/audit-events.md is generated from this table.
+ */
+export const AUDIT_EVENTS = {
+  ACCOUNT_REGISTERED: { risk: 0, tells: 'An account was made; its address is not verified yet' },
+  REGISTRATION_OF_EXISTING: { risk: 10, tells: 'Someone registered an address that has an account; its owner got a mail' },
+  SUSPICIOUS_ACTIVITY: { risk: 70, tells: 'The hidden form field was filled in: a program, not a person' },
+  EMAIL_VERIFIED: { risk: 0, tells: 'The owner of the address opened the link sent to it' },
+  VERIFICATION_RESENT: { risk: 0, tells: 'Another verification mail was asked for' },
+  LOGIN_SUCCEEDED: { risk: 0, tells: 'A session began' },
+  LOGIN_FAILED: { risk: 20, tells: 'Wrong password, or no such account (details.reason)' },
+  LOGIN_REFUSED: { risk: 20, tells: 'The password was right, yet the account may not sign in (details.reason)' },
+  ACCOUNT_LOCKED: { risk: 50, tells: 'Failed sign-ins from one network reached the limit for one identifier' },
+  TOKEN_REFRESHED: { risk: 0, tells: 'A refresh token was replaced by its successor' },
+  REFRESH_TOKEN_REUSED: { risk: 90, tells: 'A refresh token came back after its successor was used: theft; the session ended' },
+  LOGOUT: { risk: 0, tells: 'The user ended this session' },
+  SESSION_ENDED: { risk: 0, tells: 'The user ended another session' },
+  OTHER_SESSIONS_ENDED: { risk: 0, tells: 'The user ended every session but this one' },
+  PASSWORD_RESET_REQUESTED: { risk: 10, tells: 'A reset link was asked for (details.known: whether an account has the address)' },
+  PASSWORD_RESET: { risk: 30, tells: 'A new password was set with a reset link; all sessions ended' },
+  PASSWORD_CHANGED: { risk: 10, tells: 'The user changed the password; all other sessions ended' },
+  PASSWORD_CHANGE_FAILED: { risk: 30, tells: 'A signed-in caller gave a wrong current password' },
+  PASSWORD_REHASHED: { risk: 0, tells: 'The password was hashed anew with the parameters of today' },
+} as const satisfies Record<string, { risk: number; tells: string }>;
+
+export type AuditEventType = keyof typeof AUDIT_EVENTS;
+
+/** What happened, to whom, by whom. Never a password, token, code or secret (ASVS 16.2.5). */
+export type AuditEvent = {
+  id: string;
+  type: AuditEventType;
+  occurredAt: Date;
+  accountId: string | null;
+  sessionId: string | null;
+  ip: string;
+  userAgent: string | null;
+  requestId: string;
+  risk: number;
+  details: Record<string, string | number | boolean>;
+};

@@ -1,0 +1,9 @@
+/** Who is calling, as far as the wire tells: kept with sessions and audit events. */
+export type Client = {
+  /** The socket's address, or the one that a trusted proxy names. */
+  ip: string;
+  /** At most 512 characters, control characters removed. */
+  userAgent: string | null;
+  /** The `X-Request-Id` of the response. */
+  requestId: string;
+};

@@ -1,0 +1,110 @@
+/** A mail as people read it. No name or other text of a user goes in: nothing to inject, nothing to phish with (ASVS 1.2.1). */
+export type Message = { subject: string; text: string; html: string };
+
+export type MessageTemplate =
+  | 'verify-email'
+  | 'account-exists'
+  | 'reset-password'
+  | 'password-changed'
+  | 'password-reset'
+  | 'refresh-token-reused';
+
+type Body = { heading: string; lines: string[]; action?: { label: string; url: string }; closing: string };
+
+/** Writes a mail. `product` and links come from the operator's settings and our own tokens only. */
+export function message(product: string, subject: string, body: Body): Message {
+  const text = [
+    body.heading,
+    '',
+    ...body.lines,
+    ...(body.action ? ['', `${body.action.label}:`, body.action.url] : []),
+    '',
+    body.closing,
+    '',
+    `-- ${product}`,
+  ].join('\n');
+  const html = [
+    '<!doctype html><html lang="en"><body style="margin:0;padding:24px;background:#f4f5f7;font-family:system-ui,sans-serif;color:#1c2330">',
+    '<div style="max-width:520px;margin:0 auto;padding:32px;background:#fff;border-radius:8px">',
+    `<h1 style="margin:0 0 16px;font-size:20px">${escapeHtml(body.heading)}</h1>`,
+    ...body.lines.map((line) => `<p style="line-height:1.5">${escapeHtml(line)}</p>`),
+    ...(body.action ? [button(body.action)] : []),
+    `<p style="line-height:1.5;color:#5b6472;font-size:14px">${escapeHtml(body.closing)}</p>`,
+    `<p style="color:#5b6472;font-size:12px">${escapeHtml(product)}</p>`,
+    '</div></body></html>',
+  ].join('');
+  return { subject, text, html };
+}
+
+export function verifyEmailMessage(product: string, url: string): Message {
+  return message(product, `Confirm your e-mail address for ${product}`, {
+    heading: 'Confirm your e-mail address',
+    lines: ['Open this link to confirm the address and finish your registration. It works once, for 24 hours.'],
+    action: { label: 'Confirm the address', url },
+    closing: 'If you did not register, do nothing: without this step the account cannot be used.',
+  });
+}
+
+export function accountExistsMessage(product: string, signInUrl: string): Message {
+  return message(product, `You already have an account at ${product}`, {
+    heading: 'You already have an account',
+    lines: [
+      'Someone, perhaps you, tried to register with this address. Nothing was changed.',
+      'Sign in as usual, or ask for a new password there.',
+    ],
+    action: { label: 'Sign in', url: signInUrl },
+    closing: 'If it was not you, there is nothing to do.',
+  });
+}
+
+export function resetPasswordMessage(product: string, url: string): Message {
+  return message(product, `Set a new password for ${product}`, {
+    heading: 'Set a new password',
+    lines: ['Open this link to choose a new password. It works once, for 30 minutes, and ends every session of the account.'],
+    action: { label: 'Choose a new password', url },
+    closing: 'If you did not ask for this, do nothing: your password stays as it is.',
+  });
+}
+
+export function passwordChangedMessage(product: string, recoveryUrl: string): Message {
+  return message(product, `Your password at ${product} was changed`, {
+    heading: 'Your password was changed',
+    lines: ['The password of your account was just changed, and all other sessions were ended.'],
+    action: { label: 'It was not you? Set a new password', url: recoveryUrl },
+    closing: 'If it was you, there is nothing to do.',
+  });
+}
+
+export function passwordResetMessage(product: string, recoveryUrl: string): Message {
+  return message(product, `A new password was set at ${product}`, {
+    heading: 'A new password was set',
+    lines: ['A new password was set with a link sent to this address, and every session of your account was ended.'],
+    action: { label: 'It was not you? Set a new password', url: recoveryUrl },
+    closing: 'If it was you, sign in with the new password.',
+  });
+}
+
+export function refreshTokenReusedMessage(product: string, recoveryUrl: string): Message {
+  return message(product, `A session at ${product} was ended to protect you`, {
+    heading: 'A session was ended to protect you',
+    lines: [
+      'A sign-in token of your account was used a second time, which happens when somebody has copied it. We ended that session.',
+      'Sign in again to go on. If you suspect that someone had access to your device, set a new password.',
+    ],
+    action: { label: 'Set a new password', url: recoveryUrl },
+    closing: 'This message is about one session only; your other devices stay signed in.',
+  });
+}
+
+function button({ label, url }: { label: string; url: string }): string {
+  const href = escapeHtml(url);
+  return (
+    `<p style="margin:24px 0"><a href="${href}" style="display:inline-block;padding:12px 20px;background:#1f4fd8;color:#fff;` +
+    `border-radius:6px;text-decoration:none">${escapeHtml(label)}</a></p>` +
+    `<p style="font-size:13px;color:#5b6472;word-break:break-all">${href}</p>`
+  );
+}
+
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+}

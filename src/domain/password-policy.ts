@@ -1,0 +1,72 @@
+/** What a new password must meet. Lengths count Unicode code points (NIST SP 800-63B-4 3.1.1.2). */
+export type PasswordPolicy = {
+  minLength: number;
+  requireUppercase: boolean;
+  requireNumbers: boolean;
+  requireSpecialChars: boolean;
+};
+
+/** Beyond this a password is refused, never cut (ASVS 6.2.9 asks for at least 64). */
+export const MAX_PASSWORD_LENGTH = 256;
+
+const MIN_CONTEXT_WORD = 4;
+
+/** The one change made to a password before it is hashed (63B 3.1.1.2: NFC): no trimming, no case, no cutting (ASVS 6.2.8). */
+export function normalizePassword(password: string): string {
+  return password.normalize('NFC');
+}
+
+/**
+ * Why a password may not be chosen; empty when it may. Each sentence is for the user.
+ * @param isCommon whether the whole password, lower-cased, is on the list of common ones (ASVS 6.2.4)
+ * @param context words an attacker would try first: the product, the e-mail address, the names (ASVS 6.2.11)
+ */
+export function passwordFaults(
+  password: string,
+  policy: PasswordPolicy,
+  isCommon: (lowerCased: string) => boolean,
+  context: readonly string[],
+): string[] {
+  const normal = normalizePassword(password);
+  const length = [...normal].length;
+  const faults: string[] = [];
+  if (length < policy.minLength) faults.push(`It must have at least ${policy.minLength} characters.`);
+  if (length > MAX_PASSWORD_LENGTH) return [`It must have at most ${MAX_PASSWORD_LENGTH} characters.`];
+  if (policy.requireUppercase && !/\p{Lu}/u.test(normal)) faults.push('It must have an upper-case letter.');
+  if (policy.requireNumbers && !/\p{N}/u.test(normal)) faults.push('It must have a digit.');
+  if (policy.requireSpecialChars && !/[^\p{L}\p{N}]/u.test(normal)) faults.push('It must have a special character.');
+  const lowerCased = normal.toLowerCase();
+  if (isCommon(lowerCased)) faults.push('It is one of the passwords that attackers try first.');
+  else if (isDerivedFrom(lowerCased, context)) faults.push('It is too close to your name, your address or this service.');
+  return faults;
+}
+
+const LEET: Record<string, string> = { '0': 'o', '1': 'l', '3': 'e', '4': 'a', '5': 's', '7': 't', '@': 'a', $: 's', '!': 'i' };
+
+/**
+ * Whether the whole password is a context word, repeated or padded with digits and signs, in plain letters or in leet.
+ * The whole password, never a substring: a long passphrase may hold its owner's name (63B 3.1.1.2).
+ */
+function isDerivedFrom(lowerCased: string, context: readonly string[]): boolean {
+  const plain = (text: string) => [...text].map((letter) => LEET[letter] ?? letter).join('');
+  const bare = (text: string) => text.replace(/^[^\p{L}]+|[^\p{L}]+$/gu, '');
+  const forms = [lowerCased, bare(lowerCased), bare(plain(lowerCased)), plain(bare(lowerCased))].map(unrepeated);
+  const words = contextWords(context);
+  return forms.some((form) => words.has(form) || words.has(plain(form)));
+}
+
+function contextWords(context: readonly string[]): Set<string> {
+  const words = new Set<string>();
+  for (const text of context) {
+    const lower = text.toLowerCase();
+    for (const word of [lower, ...lower.split(/[^\p{L}\p{N}]+/u)]) {
+      if ([...word].length >= MIN_CONTEXT_WORD) words.add(word);
+    }
+  }
+  return words;
+}
+
+function unrepeated(text: string): string {
+  const unit = /^(.+?)\1+$/u.exec(text)?.[1];
+  return unit !== undefined && unit.length >= MIN_CONTEXT_WORD ? unit : text;
+}

@@ -1,0 +1,32 @@
+import { z } from 'zod';
+import { parseEmail } from '#domain/email.ts';
+import { USERNAME } from '#domain/username.ts';
+
+/** The fields that request bodies share. Text with U+0000 or half a surrogate pair was refused before (json-body.ts). */
+
+export const email = z
+  .string()
+  .max(254)
+  .refine((text) => parseEmail(text) !== undefined, 'It is not an e-mail address.')
+  .meta({ format: 'email', examples: ['ada@example.com'] });
+
+export const username = z.string().max(32).regex(USERNAME, 'Use 3 to 32 letters, digits and single . _ - between them.');
+
+/** One line of text for people: no control characters, so that no mail header or log line can be broken (ASVS 1.3.3). */
+export const displayName = z
+  .string()
+  .min(1)
+  .max(100)
+  .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'It must be one line of text.');
+
+export const deviceName = displayName.describe('shown in the list of sessions');
+
+/** A password as it comes: the policy is asked later, a longer one costs nothing to refuse. */
+export const password = z.string().min(1).max(1024).meta({ format: 'password' });
+
+/** The token of a link: 256 bits in base64url. Another length is just another token that we never made. */
+export const linkToken = z.string().min(1).max(256);
+
+export const refreshToken = z.string().min(1).max(512);
+
+export const honeypot = z.string().max(2048).describe('Leave it out: a hidden form field that only programs fill in.');

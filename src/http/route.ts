@@ -1,0 +1,71 @@
+import type { z } from 'zod';
+import type { Account, Session } from '#application/ports/store.ts';
+import type { Acr } from '#domain/assurance.ts';
+import type { Client } from '#domain/client.ts';
+import type { ProblemCode, Refusal } from '#domain/problems.ts';
+import type { RateLimitName } from '#domain/rate-limit.ts';
+import type { Permission } from '#domain/roles.ts';
+
+/** Who may call: everybody, or a live session of at least this strength with this permission. There is no default. */
+export type Access = 'public' | { aal: Acr; permission?: Permission; maxAgeSeconds?: number };
+
+/** The caller of a route that is not public, read from the store for this request. */
+export type Principal = { account: Account; session: Session };
+
+/** What a handler gets: everything checked, nothing of the framework. */
+export type Call<Body, Params, Query, Who> = {
+  body: Body;
+  params: Params;
+  query: Query;
+  client: Client;
+  principal: Who;
+  /** The bearer token as sent, for the one public route that takes one if it is there (logout). */
+  bearer: string | null;
+};
+
+export type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
+
+/**
+ * A route's header is its contract: schema, problems, access and limits are one declaration, from which validation,
+ * serialisation, the OpenAPI document, the access check and the tests' matrix follow.
+ */
+export type RouteDefinition<
+  Body extends z.ZodType = z.ZodType,
+  Params extends z.ZodType = z.ZodType,
+  Query extends z.ZodType = z.ZodType,
+  Permitted extends Access = Access,
+> = {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Under `/api/auth`, it is mounted at `/api/v1/auth` and `/auth` as well (deprecated). `{id}` marks a parameter. */
+  path: string;
+  /** Paths of the replaced systems that answer too (deprecated). */
+  aliases?: readonly string[];
+  tag: string;
+  summary: string;
+  description?: string;
+  access: Permitted;
+  /** Buckets per address besides `per-ip`. A route with any is critical: without the limiter it answers 503. */
+  limits?: readonly RateLimitName[];
+  /** The codes that its flow may answer; those of the edge (validation, access, limits, outages) are added by themselves. */
+  problems: readonly ProblemCode[];
+  body?: Body;
+  params?: Params;
+  query?: Query;
+  /** Status → what it means and the schema of the body (none: no body). */
+  responses: Record<number, { description: string; schema?: z.ZodType }>;
+  handler: (
+    call: Call<z.output<Body>, z.output<Params>, z.output<Query>, Permitted extends 'public' ? null : Principal>,
+  ) => Promise<Answer | Refusal>;
+};
+
+/** A route of a list: its body types were checked where it was defined, its handler gets what they let through. */
+export type Route = Omit<RouteDefinition, 'handler'> & {
+  handler: (call: Call<unknown, unknown, unknown, Principal | null>) => Promise<Answer | Refusal>;
+};
+
+/** Keeps the types of one definition together while it is written. */
+export function route<Body extends z.ZodType, Params extends z.ZodType, Query extends z.ZodType, const Permitted extends Access>(
+  definition: RouteDefinition<Body, Params, Query, Permitted>,
+): Route {
+  return definition as unknown as Route;
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import type { Account, Session } from '#application/ports/store.ts';
+import type { Tokens } from '#application/start-session.ts';
+
+/** Records as clients see them: snake_case, times in RFC 3339, nothing that is not listed here. */
+
+const instant = z.iso.datetime().describe('RFC 3339, UTC');
+
+export const User = z
+  .object({
+    id: z.uuid(),
+    email: z.string(),
+    email_verified: z.boolean(),
+    username: z.string().nullable(),
+    display_name: z.string().nullable(),
+    roles: z.array(z.enum(['user', 'moderator', 'staff', 'admin'])),
+    created_at: instant,
+  })
+  .meta({ id: 'User' });
+
+export const TokensView = z
+  .object({
+    status: z.literal('authenticated'),
+    token_type: z.literal('Bearer'),
+    access_token: z.string().describe('RFC 9068 JWT, verified with the JWKS'),
+    expires_in: z.int().describe('seconds'),
+    refresh_token: z.string().describe('opaque; good once, for POST /api/auth/refresh'),
+    refresh_expires_in: z.int().describe('seconds'),
+    session_id: z.uuid(),
+    user: User,
+  })
+  .meta({ id: 'Tokens' });
+
+export const SessionView = z
+  .object({
+    id: z.uuid(),
+    current: z.boolean().describe('whether it is the one that asks'),
+    transport: z.enum(['bearer']),
+    device: z.string().nullable().describe('the device_name given at sign-in'),
+    ip: z.string(),
+    user_agent: z.string().nullable(),
+    created_at: instant,
+    last_seen_at: instant,
+    expires_at: instant,
+    acr: z.enum(['aal1', 'aal2']),
+  })
+  .meta({ id: 'Session' });
+
+export function userView(account: Account): z.input<typeof User> {
+  return {
+    id: account.id,
+    email: account.email,
+    email_verified: account.emailVerifiedAt !== null,
+    username: account.username,
+    display_name: account.displayName,
+    roles: account.roles,
+    created_at: account.createdAt.toISOString(),
+  };
+}
+
+export function tokensView(tokens: Tokens): z.input<typeof TokensView> {
+  return {
+    status: 'authenticated',
+    token_type: 'Bearer',
+    access_token: tokens.accessToken,
+    expires_in: tokens.expiresInSeconds,
+    refresh_token: tokens.refreshToken,
+    refresh_expires_in: tokens.refreshExpiresInSeconds,
+    session_id: tokens.session.id,
+    user: userView(tokens.account),
+  };
+}
+
+export function sessionView(session: Session, currentId: string): z.input<typeof SessionView> {
+  return {
+    id: session.id,
+    current: session.id === currentId,
+    transport: session.transport,
+    device: session.device,
+    ip: session.ip,
+    user_agent: session.userAgent,
+    created_at: session.createdAt.toISOString(),
+    last_seen_at: session.lastSeenAt.toISOString(),
+    expires_at: session.idleEndAt.toISOString(),
+    acr: session.acr,
+  };
+}

@@ -1,0 +1,209 @@
+import { z } from 'zod';
+import { parseRateLimit, type RateLimit } from '#domain/rate-limit.ts';
+
+/**
+ * Every setting there is, once: its meaning (for .env.example), its default, its form. Times come in the unit of the name.
+ * `production` says what production asks of it. Defaults that SECURITY_PROFILE=strict makes harder stand in `strict`.
+ */
+export type Setting = {
+  describe: string;
+  schema: z.ZodType;
+  /** As text, the way a file would give it; none: it may stay away. */
+  default?: string;
+  strict?: string;
+  /** Never printed. */
+  secret?: true;
+  production?: 'required';
+};
+
+const text = z.string().min(1).max(4096);
+const wholeNumber = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, 'give a whole number')
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, `give a whole number from ${least} to ${most}`);
+const flag = z.enum(['true', 'false'], 'give true or false').transform((value) => value === 'true');
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== ''),
+);
+const rate = z.string().transform((value, context): RateLimit => {
+  const limit = parseRateLimit(value);
+  if (limit) return limit;
+  context.addIssue('give it as N/second, N/minute or N/hour');
+  return z.NEVER;
+});
+const origin = z
+  .string()
+  .refine(isOrigin, 'give an origin such as https://auth.example.com, without a path')
+  .transform((value) => value.replace(/\/$/, ''));
+const url = (...protocols: string[]) =>
+  z
+    .string()
+    .refine(
+      (value) => URL.canParse(value) && protocols.includes(new URL(value).protocol),
+      `give a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+    );
+
+function isOrigin(value: string): boolean {
+  if (!URL.canParse(value)) return false;
+  const { protocol, pathname, search, hash, username } = new URL(value);
+  return (protocol === 'https:' || protocol === 'http:') && pathname === '/' && `${search}${hash}${username}` === '';
+}
+
+export const SETTINGS = {
+  NODE_ENV: {
+    describe: 'production refuses every development default by name',
+    schema: z.enum(['development', 'test', 'production']),
+    default: 'development',
+  },
+  PORT: { describe: 'where it listens; 0 takes any free port', schema: wholeNumber(0, 65535), default: '3000' },
+  HOST: { describe: 'the address that it listens on', schema: text, default: '127.0.0.1' },
+  DATA_DIR: { describe: 'the embedded database and generated secrets (development)', schema: text, default: '.data' },
+  ISSUER: {
+    describe: 'the public origin of this service: `iss` of its tokens (default: http://localhost:PORT)',
+    schema: origin,
+    production: 'required',
+  },
+  FRONTEND_URL: {
+    describe: 'the origin that links in mail lead to (default: ISSUER, whose built-in pages answer)',
+    schema: origin,
+    production: 'required',
+  },
+  CORS_ORIGINS: { describe: 'comma-separated origins whose pages may call', schema: list.pipe(z.array(origin)), default: '' },
+  ALLOWED_HOSTS: {
+    describe: 'comma-separated host names served (default: that of ISSUER; in development localhost too)',
+    schema: list,
+    default: '',
+  },
+  TRUST_PROXY: {
+    describe: 'comma-separated addresses or CIDRs of proxies whose X-Forwarded-For counts',
+    schema: list.pipe(z.array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'give addresses or CIDRs'))),
+    default: '',
+  },
+  LOG_LEVEL: {
+    describe: 'trace, debug, info, warn, error, fatal or silent',
+    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    default: 'info',
+  },
+  ROLE: { describe: 'all, web (no worker) or worker (no API)', schema: z.enum(['all', 'web', 'worker']), default: 'all' },
+  PRODUCT_NAME: { describe: 'how mails and pages call the service', schema: text.max(60), default: 'Latchkey' },
+
+  DATABASE_URL: {
+    describe: 'PostgreSQL 14 to 18 (default outside production: an embedded PostgreSQL 18 in DATA_DIR)',
+    schema: url('postgres:', 'postgresql:'),
+    secret: true,
+    production: 'required',
+  },
+  DATABASE_POOL_SIZE: { describe: 'connections of this process', schema: wholeNumber(2, 200), default: '10' },
+  DATABASE_PREPARE: { describe: 'false behind PgBouncer in transaction mode', schema: flag, default: 'true' },
+  REDIS_URL: {
+    describe: 'Redis 6.2 or newer, or Valkey (default outside production: limits are counted in this process)',
+    schema: url('redis:', 'rediss:'),
+    secret: true,
+    production: 'required',
+  },
+  REDIS_OPTIONAL: { describe: 'true: ready without Redis, although sign-in then answers 503', schema: flag, default: 'false' },
+
+  KEYS_DIR: { describe: 'the folder of the signing keys', schema: text, default: 'keys' },
+  SECRET_KEY: {
+    describe: 'at least 32 random characters; the keys for refresh tokens and sealed mail are derived from it',
+    schema: z.string().min(32, 'give at least 32 random characters').max(4096),
+    secret: true,
+    production: 'required',
+  },
+  JWT_PRIVATE_KEY: { describe: 'a signing key as PEM instead of KEYS_DIR', schema: text, secret: true },
+  JWT_PUBLIC_KEY: { describe: 'its public key as PEM; checked to belong to it', schema: text },
+  JWT_ALGORITHM: {
+    describe: 'of keys made here: RS256, PS256, ES256 or Ed25519',
+    schema: z.enum(['RS256', 'PS256', 'ES256', 'Ed25519']),
+    default: 'RS256',
+    strict: 'ES256',
+  },
+
+  ACCESS_TOKEN_EXPIRE_MINUTES: { describe: 'the life of an access token', schema: wholeNumber(1, 60), default: '15', strict: '5' },
+  REFRESH_TOKEN_EXPIRE_DAYS: {
+    describe: 'a bearer session ends after this long without a refresh',
+    schema: wholeNumber(1, 90),
+    default: '7',
+  },
+  REFRESH_TOKEN_ABSOLUTE_DAYS: { describe: 'a bearer session ends this long after sign-in', schema: wholeNumber(1, 365), default: '30' },
+  REFRESH_REUSE_GRACE_SECONDS: {
+    describe: 'how long the replaced refresh token yields the same successor',
+    schema: wholeNumber(0, 60),
+    default: '10',
+    strict: '0',
+  },
+
+  MIN_PASSWORD_LENGTH: { describe: 'in code points', schema: wholeNumber(8, 64), default: '8', strict: '15' },
+  REQUIRE_UPPERCASE: { describe: 'composition rules are advised against by NIST SP 800-63B-4', schema: flag, default: 'false' },
+  REQUIRE_NUMBERS: { describe: 'likewise', schema: flag, default: 'false' },
+  REQUIRE_SPECIAL_CHARS: { describe: 'likewise', schema: flag, default: 'false' },
+  MAX_LOGIN_ATTEMPTS: {
+    describe: 'failures of one identifier from one network that lock it there',
+    schema: wholeNumber(1, 100),
+    default: '5',
+  },
+  LOCKOUT_DURATION_MINUTES: { describe: 'how long it stays locked', schema: wholeNumber(1, 1440), default: '30' },
+  ARGON2_MEMORY_KIB: { describe: 'Argon2id memory', schema: wholeNumber(7168, 1048576), default: '19456' },
+  ARGON2_TIME_COST: { describe: 'Argon2id passes', schema: wholeNumber(1, 20), default: '2' },
+  ARGON2_PARALLELISM: { describe: 'Argon2id lanes', schema: wholeNumber(1, 16), default: '1' },
+
+  RATE_LIMIT_PER_IP: { describe: 'requests of one network to /api/*', schema: rate, default: '50/minute' },
+  RATE_LIMIT_PER_USER: { describe: 'changes of one account', schema: rate, default: '10/minute' },
+  RATE_LIMIT_LOGIN: { describe: 'sign-ins of one network', schema: rate, default: '5/minute' },
+  RATE_LIMIT_REGISTER: { describe: 'registrations of one network', schema: rate, default: '3/minute' },
+  RATE_LIMIT_PASSWORD_RESET: {
+    describe: 'reset links of one network, and mails to one address that strangers can ask for',
+    schema: rate,
+    default: '3/hour',
+  },
+  RATE_LIMIT_PREFIX: {
+    describe: 'the key prefix in Redis',
+    schema: z.string().regex(/^[A-Za-z0-9:_-]{1,64}$/, 'use letters, digits, : _ and -'),
+    default: 'latchkey',
+  },
+
+  SECURITY_PROFILE: {
+    describe: 'standard, or strict: harder defaults (each can still be set alone)',
+    schema: z.enum(['standard', 'strict']),
+    default: 'standard',
+  },
+  REGISTRATION_CONFLICTS: {
+    describe: 'hide, or reveal: 409 for an address that has an account',
+    schema: z.enum(['hide', 'reveal']),
+    default: 'hide',
+  },
+  EMAIL_PROVIDER: {
+    describe: 'mailbox: mail is kept in memory and shown at /dev/mailbox (development only)',
+    schema: z.enum(['mailbox']),
+    default: 'mailbox',
+  },
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof SETTINGS;
+export type SettingValues = {
+  [Name in SettingName]:
+    | z.output<(typeof SETTINGS)[Name]['schema']>
+    | ((typeof SETTINGS)[Name] extends { default: string } ? never : undefined);
+};
+
+/** The text of .env.example: every setting with its meaning and default, commented out. */
+export function envExample(): string {
+  const lines = [
+    '# Settings of Latchkey, all of them optional in development. Copy to .env and change what you need.',
+    '# Each can be given as NAME_FILE too: the path of a file that holds the value. Generated by `npm run docs`.',
+  ];
+  for (const [name, setting] of Object.entries<Setting>(SETTINGS)) {
+    const notes = [
+      setting.strict === undefined ? '' : `strict: ${setting.strict}`,
+      setting.production === 'required' ? 'required in production' : '',
+    ];
+    const note = notes.filter((part) => part !== '').join('; ');
+    lines.push('', `# ${setting.describe}${note === '' ? '' : ` [${note}]`}`, `#${name}=${setting.default ?? ''}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
