@@ -55,7 +55,7 @@ export function changePassword(
       await tx.accounts.clearFailures([key.identifierHash]);
       const about = { accountId: account.id, sessionId: session.id, details: { ended } };
       await tx.audit.record(auditEvent(secrets, 'PASSWORD_CHANGED', client, at, about));
-      await tx.outbox.enqueue(account.id, mail.passwordChanged(at));
+      await tx.outbox.enqueue(account.id, mail.passwordChanged(at), at);
       return mine ?? refuse('unauthenticated'); // it was ended meanwhile: the password is changed, the session stays gone
     });
     courier.wake();

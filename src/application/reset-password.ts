@@ -35,7 +35,7 @@ export function resetPassword(needs: Needs<'store' | 'passwords' | 'commonPasswo
       await tx.tickets.cancelAll(account.id, 'verify-email', at);
       await tx.accounts.clearFailures(identifiersOf(account).map((identifier) => identifierHash(secrets, identifier)));
       await tx.audit.record(auditEvent(secrets, 'PASSWORD_RESET', client, at, { accountId: account.id, details: { ended } }));
-      await tx.outbox.enqueue(account.id, mail.passwordReset(at));
+      await tx.outbox.enqueue(account.id, mail.passwordReset(at), at);
       return null;
     });
     if (refusal === null) courier.wake();

@@ -124,7 +124,7 @@ export interface Writes extends Reads {
     renewSecret(sessionId: string, refreshSecretHash: Buffer, idleEndAt: Date, at: Date): Promise<Session | null>;
   } & Reads['sessions'];
   audit: { record(event: AuditEvent): Promise<void> };
-  outbox: { enqueue(accountId: string, message: OutboxMessage): Promise<void> };
+  outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date): Promise<void> };
 }
 
 /** What a registration asked for an address that is not verified yet; its ticket carries it until the link is opened. */

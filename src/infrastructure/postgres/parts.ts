@@ -1,0 +1,30 @@
+import type { Fragment } from 'postgres';
+import type { OutboxMessage } from '#application/ports/store.ts';
+import type { AuditEvent } from '#domain/audit-event.ts';
+import type { Handle } from './reads.ts';
+
+/** Pieces that several statements are made of, so that a flow's commit is one statement (DESIGN 5). */
+
+/** The insert of an event; what a statement's outcome decides can be given as SQL, and rows come from `from`. */
+export function record(
+  sql: Handle,
+  event: AuditEvent,
+  by: { type?: Fragment; risk?: Fragment; accountId?: Fragment; details?: Fragment; from?: Fragment; id?: Fragment } = {},
+) {
+  return sql`
+    insert into audit_events (id, occurred_at, type, account_id, session_id, ip, user_agent, request_id, risk, details)
+    select ${by.id ?? sql`${event.id}::uuid`}, ${event.occurredAt}::timestamptz, ${by.type ?? sql`${event.type}::text`},
+      ${by.accountId ?? sql`${event.accountId}::uuid`}, ${event.sessionId}::uuid, ${event.ip}::text, ${event.userAgent}::text,
+      ${event.requestId}::text, ${by.risk ?? sql`${event.risk}::smallint`},
+      ${by.details ?? sql`${JSON.stringify(event.details)}::text::jsonb`}
+    ${by.from ?? sql``}`;
+}
+
+/** The insert of a message to each account that `to` selects as (id, email). */
+export function enqueue(sql: Handle, message: OutboxMessage, at: Date, to: Fragment) {
+  return sql`
+    insert into outbox (id, kind, account_id, recipient, template, sealed, created_at, next_attempt_at, expires_at)
+    select ${message.id}::uuid, ${message.kind}::text, receiver.id, receiver.email, ${message.template}::text, ${message.sealed}::bytea,
+      ${at}::timestamptz, ${at}::timestamptz, ${message.expiresAt}::timestamptz
+    from (${to}) as receiver (id, email)`;
+}

@@ -1,0 +1,56 @@
+import type { ISql } from 'postgres';
+import type { Reads } from '#application/ports/store.ts';
+import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.ts';
+
+/** The pool or a transaction: what a statement can be sent with. */
+export type Handle = ISql;
+
+export function accountColumns(sql: Handle) {
+  return sql`a.id as account_id, a.email, a.email_verified_at, a.username, a.display_name, a.password_hash, a.status, a.roles,
+    a.created_at as account_created_at`;
+}
+
+export function sessionColumns(sql: Handle) {
+  return sql`s.id as session_id, s.account_id, s.transport, s.device, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
+    s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at`;
+}
+
+export function reads(sql: Handle): Reads {
+  return {
+    accounts: {
+      async findTaken(email, username, at) {
+        const name = username?.canonical ?? null;
+        const [row] = await sql<{ email: boolean; username: boolean }[]>`
+          select exists (select from accounts where email_canonical = ${email.canonical}) as email,
+            exists (select from accounts where username_canonical = ${name})
+              or exists (select from tickets where reserved_username = ${name} and used_at is null and expires_at > ${at}) as username`;
+        return { email: row?.email ?? false, username: row?.username ?? false };
+      },
+      async findByTicket(purpose, secretHash, at) {
+        const [row] = await sql<AccountRow[]>`
+          select ${accountColumns(sql)} from tickets t join accounts a on a.id = t.account_id
+          where t.secret_hash = ${secretHash} and t.purpose = ${purpose} and t.used_at is null and t.expires_at > ${at}`;
+        return row ? accountOf(row) : null;
+      },
+      async findWithPassword(accountId) {
+        const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a where a.id = ${accountId}`;
+        return row ? accountOf(row) : null;
+      },
+      async findLock({ identifierHash, network }, at) {
+        const [row] = await sql<{ locked_until: Date }[]>`
+          select locked_until from login_throttles
+          where identifier_hash = ${identifierHash} and network = ${network} and locked_until > ${at}`;
+        return row?.locked_until ?? null;
+      },
+    },
+    sessions: {
+      async listLive(accountId, at, limit) {
+        const rows = await sql<SessionRow[]>`
+          select ${sessionColumns(sql)} from sessions s
+          where s.account_id = ${accountId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
+          order by s.last_seen_at desc, s.id desc limit ${limit}`;
+        return rows.map(sessionOf);
+      },
+    },
+  };
+}

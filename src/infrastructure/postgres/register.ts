@@ -1,0 +1,75 @@
+import type { Sql } from 'postgres';
+import type { OutboxMessage, Registration } from '#application/ports/store.ts';
+import { AUDIT_EVENTS } from '#domain/audit-event.ts';
+import type { Database } from './connect.ts';
+import { record } from './parts.ts';
+
+/** Two registrations that meet see each other at the latest the second time; more is for what nobody thought of. */
+const MOST_TRIES = 5;
+
+/**
+ * A registration as one statement, see HotPaths.register. `on conflict do nothing` also meets rows committed after this
+ * statement's snapshot: then neither a new nor an existing account is in sight, and it is asked again.
+ */
+export async function register(
+  sql: Sql,
+  within: Database['within'],
+  registration: Registration,
+): Promise<'registered' | 'email-taken' | 'username-taken'> {
+  for (let tries = 1; tries <= MOST_TRIES; tries++) {
+    const outcome = await within(() => attempt(sql, registration));
+    if (outcome !== 'raced') return outcome;
+  }
+  throw new Error('A registration met others more often than it can');
+}
+
+async function attempt(
+  sql: Sql,
+  { accountId, email, username, displayName, passwordHash, ticket, verifyMail, existingMail, event, at }: Registration,
+) {
+  const name = username?.canonical ?? null;
+  const pending = JSON.stringify({ passwordHash, username, displayName });
+  const [row] = await sql<{ state: 'new' | 'pending' | 'verified' | null; username_taken: boolean }[]>`
+    with held as (
+      select 1 from tickets where reserved_username = ${name} and used_at is null and expires_at > ${at}
+    ), created as (
+      insert into accounts (id, email, email_canonical, username, username_canonical, display_name, password_hash, created_at, updated_at)
+      select ${accountId}::uuid, ${email.given}::text, ${email.canonical}::text, ${username?.given ?? null}::text, ${name}::text,
+        ${displayName}::text, ${passwordHash}::text, ${at}::timestamptz, ${at}::timestamptz
+      where not exists (select from held)
+      on conflict do nothing returning id, email
+    ), target as (
+      select id, email, 'new' as state from created
+      union all
+      select id, email, case when email_verified_at is null then 'pending' else 'verified' end
+      from accounts where email_canonical = ${email.canonical} and not exists (select from created)
+    ), issued as (
+      insert into tickets (id, purpose, account_id, secret_hash, pending, reserved_username, created_at, expires_at)
+      select ${ticket.id}::uuid, ${ticket.purpose}::text, id, ${ticket.secretHash}::bytea,
+        case when state = 'pending' then ${pending}::text::jsonb end, case when state <> 'new' then ${name}::text end,
+        ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
+      from target
+    ), logged as (${record(sql, event, {
+      type: sql`case when state = 'new' then 'ACCOUNT_REGISTERED' else 'REGISTRATION_OF_EXISTING' end`,
+      risk: sql`case when state = 'new' then 0 else ${AUDIT_EVENTS.REGISTRATION_OF_EXISTING.risk}::int end`,
+      accountId: sql`target.id`,
+      from: sql`from target`,
+    })}), mailed as (
+      insert into outbox (id, kind, account_id, recipient, template, sealed, created_at, next_attempt_at, expires_at)
+      select m.id, 'email', target.id, target.email, m.template, m.sealed, ${at}::timestamptz, ${at}::timestamptz, m.expires_at
+      from target join (${choices(sql, verifyMail, existingMail)}) as m (for_verified, id, template, sealed, expires_at)
+        on m.for_verified = (target.state = 'verified') and m.id is not null
+    )
+    select (select state from target) as state,
+      exists (select from held) or exists (select from accounts where username_canonical = ${name}) as username_taken`;
+  if (row?.state === 'new') return 'registered';
+  if (row?.state) return 'email-taken';
+  return row?.username_taken ? 'username-taken' : 'raced';
+}
+
+function choices(sql: Sql, verifyMail: OutboxMessage | null, existingMail: OutboxMessage | null) {
+  const line = (isForVerified: boolean, message: OutboxMessage | null) => sql`
+    select ${isForVerified}::boolean, ${message?.id ?? null}::uuid, ${message?.template ?? null}::text, ${message?.sealed ?? null}::bytea,
+      ${message?.expiresAt ?? null}::timestamptz`;
+  return sql`${line(false, verifyMail)} union all ${line(true, existingMail)}`;
+}

@@ -1,0 +1,72 @@
+import type { Account, AccountWithPassword, Session } from '#application/ports/store.ts';
+
+/** SQL rows as records: the one translation between the two (DESIGN 1). Arrays come as `{a,b}`: types are not fetched at connect. */
+
+export type AccountRow = {
+  account_id: string;
+  email: string;
+  email_verified_at: Date | null;
+  username: string | null;
+  display_name: string | null;
+  password_hash: string | null;
+  status: Account['status'];
+  roles: string;
+  account_created_at: Date;
+};
+
+export type SessionRow = {
+  session_id: string;
+  account_id: string;
+  transport: Session['transport'];
+  device: string | null;
+  ip: string;
+  user_agent: string | null;
+  amr: string;
+  acr: Session['acr'];
+  auth_time: Date;
+  session_created_at: Date;
+  last_seen_at: Date;
+  idle_end_at: Date;
+  absolute_end_at: Date;
+};
+
+export function accountOf(row: AccountRow): AccountWithPassword {
+  return {
+    id: row.account_id,
+    email: row.email,
+    emailVerifiedAt: row.email_verified_at,
+    username: row.username,
+    displayName: row.display_name,
+    passwordHash: row.password_hash,
+    status: row.status,
+    roles: wordsOf(row.roles) as Account['roles'],
+    createdAt: row.account_created_at,
+  };
+}
+
+export function sessionOf(row: SessionRow): Session {
+  return {
+    id: row.session_id,
+    accountId: row.account_id,
+    transport: row.transport,
+    device: row.device,
+    ip: row.ip,
+    userAgent: row.user_agent,
+    amr: wordsOf(row.amr) as Session['amr'],
+    acr: row.acr,
+    authTime: row.auth_time,
+    createdAt: row.session_created_at,
+    lastSeenAt: row.last_seen_at,
+    idleEndAt: row.idle_end_at,
+    absoluteEndAt: row.absolute_end_at,
+  };
+}
+
+/** An array of plain words as PostgreSQL writes it; roles and authentication methods hold nothing that needs quotes. */
+function wordsOf(array: string): string[] {
+  return array === '{}' ? [] : array.slice(1, -1).split(',');
+}
+
+export function arrayOf(words: readonly string[]): string {
+  return `{${words.join(',')}}`;
+}

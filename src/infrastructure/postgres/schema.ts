@@ -1,0 +1,156 @@
+import { sql } from 'drizzle-orm';
+import {
+  check,
+  customType,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  smallint,
+  text,
+  timestamp,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core';
+
+/** The tables as drizzle-kit reads them to write migrations. At run time there is only SQL (docs/adr/0007). */
+
+const bytea = customType<{ data: Buffer }>({ dataType: () => 'bytea' });
+const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
+
+/** Who can sign in. E-mail and user name stand as given (shown, mailed to) and in the canonical form that is unique. */
+export const accounts = pgTable(
+  'accounts',
+  {
+    id: uuid('id').primaryKey(),
+    email: text('email').notNull(),
+    emailCanonical: text('email_canonical').notNull().unique(),
+    emailVerifiedAt: instant('email_verified_at'),
+    username: text('username'),
+    usernameCanonical: text('username_canonical').unique(),
+    displayName: text('display_name'),
+    passwordHash: text('password_hash'),
+    status: text('status', { enum: ['active', 'suspended'] })
+      .notNull()
+      .default('active'),
+    roles: text('roles').array().notNull().default(sql`'{user}'`),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (table) => [check('accounts_status', sql`${table.status} in ('active', 'suspended')`)],
+);
+
+/** One sign-in of one account on one device. Refresh tokens are counted here, never stored: the row keeps a hash and a counter. */
+export const sessions = pgTable(
+  'sessions',
+  {
+    id: uuid('id').primaryKey(),
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    transport: text('transport', { enum: ['bearer'] }).notNull(),
+    device: text('device'),
+    ip: text('ip').notNull(),
+    userAgent: text('user_agent'),
+    amr: text('amr').array().notNull(),
+    acr: text('acr', { enum: ['aal1', 'aal2'] }).notNull(),
+    authTime: instant('auth_time').notNull(),
+    createdAt: instant('created_at').notNull(),
+    lastSeenAt: instant('last_seen_at').notNull(),
+    idleEndAt: instant('idle_end_at').notNull(),
+    absoluteEndAt: instant('absolute_end_at').notNull(),
+    refreshSecretHash: bytea('refresh_secret_hash').notNull(),
+    refreshCounter: integer('refresh_counter').notNull().default(0),
+    rotatedAt: instant('rotated_at'),
+    revokedAt: instant('revoked_at'),
+    revokedReason: text('revoked_reason'),
+  },
+  (table) => [index('sessions_live_of_account').on(table.accountId).where(sql`revoked_at is null`)],
+);
+
+/** Every single-use secret, as its SHA-256 only. `pending` is what a registration asked for an address not yet verified. */
+export const tickets = pgTable(
+  'tickets',
+  {
+    id: uuid('id').primaryKey(),
+    purpose: text('purpose', { enum: ['verify-email', 'reset-password'] }).notNull(),
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    secretHash: bytea('secret_hash').notNull(),
+    pending: jsonb('pending'),
+    /** A user name asked for with an address that has an account: taken for others too, or names would tell which addresses exist. */
+    reservedUsername: text('reserved_username'),
+    createdAt: instant('created_at').notNull(),
+    expiresAt: instant('expires_at').notNull(),
+    usedAt: instant('used_at'),
+  },
+  (table) => [
+    uniqueIndex('tickets_secret').on(table.secretHash),
+    index('tickets_open_of_account').on(table.accountId, table.purpose).where(sql`used_at is null`),
+    index('tickets_reserved_username').on(table.reservedUsername).where(sql`reserved_username is not null and used_at is null`),
+    index('tickets_expiry').on(table.expiresAt),
+  ],
+);
+
+/** Failed sign-ins by keyed hash of the identifier, known or not, and network: lockout that tells nothing about accounts. */
+export const loginThrottles = pgTable(
+  'login_throttles',
+  {
+    identifierHash: bytea('identifier_hash').notNull(),
+    network: text('network').notNull(),
+    failures: integer('failures').notNull(),
+    lastFailedAt: instant('last_failed_at').notNull(),
+    lockedUntil: instant('locked_until'),
+  },
+  (table) => [primaryKey({ columns: [table.identifierHash, table.network] }), index('login_throttles_age').on(table.lastFailedAt)],
+);
+
+/** What happened, in the transaction of what it tells. Partitioned by month (see the migration); accounts may go, events stay. */
+export const auditEvents = pgTable(
+  'audit_events',
+  {
+    id: uuid('id').notNull(),
+    occurredAt: instant('occurred_at').notNull(),
+    type: text('type').notNull(),
+    accountId: uuid('account_id'),
+    sessionId: uuid('session_id'),
+    ip: text('ip').notNull(),
+    userAgent: text('user_agent'),
+    requestId: text('request_id').notNull(),
+    risk: smallint('risk').notNull(),
+    details: jsonb('details').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.id, table.occurredAt] }),
+    index('audit_events_of_account').on(table.accountId, table.occurredAt),
+  ],
+);
+
+/** Mail and SMS waiting to be sent, sealed: the content is erased once it was sent or given up. */
+export const outbox = pgTable(
+  'outbox',
+  {
+    id: uuid('id').primaryKey(),
+    kind: text('kind', { enum: ['email', 'sms'] }).notNull(),
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    recipient: text('recipient').notNull(),
+    template: text('template').notNull(),
+    sealed: bytea('sealed'),
+    attempts: integer('attempts').notNull().default(0),
+    createdAt: instant('created_at').notNull(),
+    nextAttemptAt: instant('next_attempt_at').notNull(),
+    expiresAt: instant('expires_at').notNull(),
+    sentAt: instant('sent_at'),
+    failedAt: instant('failed_at'),
+    providerId: text('provider_id'),
+    lastError: text('last_error'),
+  },
+  (table) => [
+    index('outbox_due').on(table.nextAttemptAt).where(sql`sent_at is null and failed_at is null`),
+    index('outbox_of_account').on(table.accountId),
+  ],
+);

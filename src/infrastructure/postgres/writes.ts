@@ -1,0 +1,107 @@
+import type { PendingRegistration, Writes } from '#application/ports/store.ts';
+import { enqueue, record } from './parts.ts';
+import { accountColumns, type Handle, reads, sessionColumns } from './reads.ts';
+import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.ts';
+
+/** The verbs of a transaction; each is one statement and atomic by itself: never check, then write (ASVS 15.4.2). */
+export function writes(sql: Handle): Writes {
+  const read = reads(sql);
+  return {
+    tickets: {
+      async redeem(purpose, secretHash, at) {
+        const [row] = await sql<{ account_id: string; pending: PendingRegistration | null }[]>`
+          update tickets set used_at = ${at}
+          where secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null and expires_at > ${at}
+          returning account_id, pending`;
+        return row ? { accountId: row.account_id, pending: row.pending } : null;
+      },
+      async cancelAll(accountId, purpose, at) {
+        await sql`update tickets set used_at = ${at} where account_id = ${accountId} and purpose = ${purpose} and used_at is null`;
+      },
+    },
+    accounts: {
+      ...read.accounts,
+      async verifyEmail(accountId, pending, at) {
+        // What was pending counts only for an account that nobody has verified; a name that someone else took meanwhile is not taken over.
+        const rows = await sql`
+          update accounts a set
+            email_verified_at = coalesce(a.email_verified_at, ${at}),
+            updated_at = ${at},
+            password_hash = case when p.apply then p.password_hash else a.password_hash end,
+            display_name = case when p.apply then p.display_name else a.display_name end,
+            username = case when p.apply and not p.taken then p.username else a.username end,
+            username_canonical = case when p.apply and not p.taken then p.username_canonical else a.username_canonical end
+          from (
+            select ${pending !== null} and email_verified_at is null as apply,
+              ${pending?.passwordHash ?? null}::text as password_hash,
+              ${pending?.displayName ?? null}::text as display_name,
+              ${pending?.username?.given ?? null}::text as username,
+              ${pending?.username?.canonical ?? null}::text as username_canonical,
+              exists (select from accounts where username_canonical = ${pending?.username?.canonical ?? null} and id <> ${accountId}) as taken
+            from accounts where id = ${accountId} for update
+          ) p
+          where a.id = ${accountId} returning a.id`;
+        return rows.length === 1;
+      },
+      async setPassword(accountId, passwordHash, at, { provesEmail }) {
+        const [row] = await sql<AccountRow[]>`
+          update accounts a set password_hash = ${passwordHash}, updated_at = ${at},
+            email_verified_at = case when ${provesEmail} then coalesce(a.email_verified_at, ${at}) else a.email_verified_at end
+          where a.id = ${accountId} returning ${accountColumns(sql)}`;
+        return row ? accountOf(row) : null;
+      },
+      async replacePassword(accountId, seenHash, passwordHash, at) {
+        const rows = await sql`
+          update accounts set password_hash = ${passwordHash}, updated_at = ${at}
+          where id = ${accountId} and password_hash = ${seenHash} returning id`;
+        return rows.length === 1;
+      },
+      async clearFailures(identifierHashes) {
+        for (const hash of identifierHashes) await sql`delete from login_throttles where identifier_hash = ${hash}`;
+      },
+    },
+    sessions: {
+      ...read.sessions,
+      async end(accountId, sessionId, reason, at) {
+        const rows = await sql`
+          update sessions set revoked_at = ${at}, revoked_reason = ${reason}
+          where id = ${sessionId} and account_id = ${accountId} and revoked_at is null and idle_end_at > ${at} and absolute_end_at > ${at}
+          returning id`;
+        return rows.length === 1;
+      },
+      async endBySecret(sessionId, refreshSecretHash, reason, at) {
+        const [row] = await sql<{ account_id: string }[]>`
+          update sessions set revoked_at = ${at}, revoked_reason = ${reason}
+          where id = ${sessionId} and refresh_secret_hash = ${refreshSecretHash} and revoked_at is null
+            and idle_end_at > ${at} and absolute_end_at > ${at}
+          returning account_id`;
+        return row?.account_id ?? null;
+      },
+      async endAll(accountId, reason, at, exceptId) {
+        const rows = await sql`
+          update sessions set revoked_at = ${at}, revoked_reason = ${reason}
+          where account_id = ${accountId} and revoked_at is null and id is distinct from ${exceptId ?? null}::uuid
+          returning idle_end_at > ${at} and absolute_end_at > ${at} as lived`;
+        return rows.filter((row) => row['lived']).length;
+      },
+      async renewSecret(sessionId, refreshSecretHash, idleEndAt, at) {
+        const [row] = await sql<SessionRow[]>`
+          update sessions s set refresh_secret_hash = ${refreshSecretHash}, refresh_counter = 0, rotated_at = null,
+            idle_end_at = ${idleEndAt}, last_seen_at = ${at}
+          where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
+          returning ${sessionColumns(sql)}`;
+        return row ? sessionOf(row) : null;
+      },
+    },
+    audit: {
+      async record(event) {
+        await record(sql, event);
+      },
+    },
+    outbox: {
+      async enqueue(accountId, message, at) {
+        await enqueue(sql, message, at, sql`select id, email from accounts where id = ${accountId}`);
+      },
+    },
+  };
+}
