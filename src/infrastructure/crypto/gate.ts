@@ -1,0 +1,30 @@
+import { DependencyDown } from '#application/ports/errors.ts';
+
+export type Gate = {
+  /** Runs the work when it is its turn. @throws DependencyDown when too many wait already: load is shed, not queued up */
+  run<T>(work: () => Promise<T>): Promise<T>;
+  load(): { running: number; waiting: number };
+};
+
+/** Lets `width` pieces of work run at once and `depth` wait, first come first served (ASVS 15.2.2). */
+export function gate(width: number, depth: number, name: string): Gate {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+
+  return {
+    async run(work) {
+      if (running < width) running++;
+      else if (waiting.length < depth) await new Promise<void>((turn) => waiting.push(turn));
+      else throw new DependencyDown(name, { retryAfterSeconds: 1 });
+      try {
+        return await work();
+      } finally {
+        const next = waiting.shift();
+        if (next)
+          next(); // its place is handed on: `running` stays
+        else running--;
+      }
+    },
+    load: () => ({ running, waiting: waiting.length }),
+  };
+}

@@ -1,0 +1,124 @@
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import path from 'node:path';
+import type { KeyRing } from '#domain/key-rotation.ts';
+import { type Algorithm, BadSigningKey, generateKeyPem, type SigningKey, signingKey } from './signing-key.ts';
+
+/**
+ * The signing keys in a folder: `<kid>.pem` each (0600), and `manifest.json`, which says what each is for. A folder can be
+ * looked at, backed up, mounted and shared by replicas.
+ */
+type Manifest = {
+  current: Entry;
+  next: (Entry & { published_at: string }) | null;
+  previous: (Entry & { retire_at: string })[];
+};
+type Entry = { kid: string; alg: Algorithm };
+
+export type KeySet = { ring: KeyRing; keys: ReadonlyMap<string, SigningKey> };
+
+/** Reads manifest and keys. @throws BadSigningKey with a sentence for the operator when they do not fit */
+export function readKeyFolder(dir: string): KeySet {
+  const manifest = readManifest(dir);
+  const entries = [manifest.current, ...(manifest.next ? [manifest.next] : []), ...manifest.previous];
+  const keys = new Map(entries.map(({ kid, alg }) => [kid, readKey(dir, kid, alg)]));
+  const ring: KeyRing = {
+    current: { kid: manifest.current.kid },
+    next: manifest.next && { kid: manifest.next.kid, publishedAt: new Date(manifest.next.published_at) },
+    previous: manifest.previous.map(({ kid, retire_at }) => ({ kid, retireAt: new Date(retire_at) })),
+  };
+  return { ring, keys };
+}
+
+/** Makes a current and a next key where there are none; of processes that start at once one wins and all agree. */
+export function createKeyFolder(dir: string, alg: Algorithm, now: Date): void {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  if (manifestStamp(dir) !== null) return;
+  const current = addKey(dir, alg);
+  const next = addKey(dir, alg);
+  const manifest: Manifest = { current: { kid: current, alg }, next: { kid: next, alg, published_at: now.toISOString() }, previous: [] };
+  const draft = writeDraft(dir, manifest);
+  try {
+    linkSync(draft, manifestPath(dir)); // fails when another process was first: its keys count
+  } catch {
+    for (const kid of [current, next]) rmSync(keyPath(dir, kid));
+  } finally {
+    rmSync(draft);
+  }
+}
+
+/** Changes the ring as one step; keys that it does not name any more are deleted. */
+export function writeKeyRing(dir: string, ring: KeyRing, keys: ReadonlyMap<string, Algorithm>): void {
+  const entry = (kid: string): Entry => ({ kid, alg: keys.get(kid) ?? 'RS256' });
+  const manifest: Manifest = {
+    current: entry(ring.current.kid),
+    next: ring.next && { ...entry(ring.next.kid), published_at: ring.next.publishedAt.toISOString() },
+    previous: ring.previous.map(({ kid, retireAt }) => ({ ...entry(kid), retire_at: retireAt.toISOString() })),
+  };
+  renameSync(writeDraft(dir, manifest), manifestPath(dir));
+  const named = new Set([ring.current.kid, ring.next?.kid, ...ring.previous.map(({ kid }) => kid)]);
+  for (const kid of keys.keys()) if (!named.has(kid)) rmSync(keyPath(dir, kid), { force: true });
+}
+
+/** Makes a key and stores it. @returns its kid */
+export function addKey(dir: string, alg: Algorithm, rsaBits?: number): string {
+  const pem = generateKeyPem(alg, rsaBits);
+  const { kid } = signingKey(pem, alg);
+  writeDurably(keyPath(dir, kid), pem);
+  return kid;
+}
+
+/** Changes whenever the manifest does; null when there is none. */
+export function manifestStamp(dir: string): string | null {
+  const stat = statSync(manifestPath(dir), { throwIfNoEntry: false });
+  return stat ? `${stat.ino}-${stat.mtimeMs}-${stat.size}` : null;
+}
+
+const manifestPath = (dir: string) => path.join(dir, 'manifest.json');
+const keyPath = (dir: string, kid: string) => path.join(dir, `${kid}.pem`);
+
+function readManifest(dir: string): Manifest {
+  try {
+    return JSON.parse(readFileSync(manifestPath(dir), 'utf8')) as Manifest;
+  } catch (cause) {
+    throw new BadSigningKey(`${manifestPath(dir)} cannot be read; make keys with: latchkey keys generate`, { cause });
+  }
+}
+
+function readKey(dir: string, kid: string, alg: Algorithm): SigningKey {
+  const file = keyPath(dir, kid);
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (!stat) throw new BadSigningKey(`The signing key ${file} is missing, yet the manifest names it`);
+  if ((stat.mode & 0o077) !== 0) throw new BadSigningKey(`Others can read ${file}; run: chmod 600 ${file}`);
+  const key = signingKey(readFileSync(file, 'utf8'), alg);
+  if (key.kid !== kid) throw new BadSigningKey(`${file} holds another key than its name says`);
+  return key;
+}
+
+function writeDraft(dir: string, manifest: Manifest): string {
+  const draft = path.join(dir, `.manifest-${process.pid}-${Date.now()}.json`);
+  writeDurably(draft, `${JSON.stringify(manifest, null, 2)}\n`);
+  return draft;
+}
+
+function writeDurably(file: string, content: string): void {
+  const handle = openSync(file, 'wx', 0o600);
+  try {
+    writeSync(handle, content);
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+  chmodSync(file, 0o600); // whatever the umask is
+}

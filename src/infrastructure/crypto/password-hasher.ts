@@ -1,0 +1,47 @@
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { hash as argon2Hash, verify as argon2Verify, type Options } from '@node-rs/argon2';
+import type { PasswordHasher } from '#application/ports/services.ts';
+import { normalizePassword } from '#domain/password-policy.ts';
+import { type Gate, gate } from './gate.ts';
+
+export type Argon2Parameters = { memoryKib: number; timeCost: number; parallelism: number };
+
+const ARGON2ID = 2;
+const TAG_BYTES = 32; // RFC 9106 3.1; the library's salt is 16 random bytes
+/** At 9 ms a hash the last in the queue waits about half a second. */
+const QUEUE_PER_CORE = 64;
+
+/**
+ * Argon2id behind a gate of as many at once as there are cores: more would only fight for the same memory bus, and other
+ * routes stay fast while sign-ins saturate the machine (DESIGN 5).
+ */
+export async function argon2Hasher(parameters: Argon2Parameters): Promise<PasswordHasher & { load: Gate['load'] }> {
+  const cores = availableParallelism();
+  const { run, load } = gate(cores, QUEUE_PER_CORE * cores, 'password hashing');
+  const options: Options = {
+    algorithm: ARGON2ID,
+    memoryCost: parameters.memoryKib,
+    timeCost: parameters.timeCost,
+    parallelism: parameters.parallelism,
+    outputLen: TAG_BYTES,
+  };
+  const today = `$argon2id$v=19$m=${parameters.memoryKib},t=${parameters.timeCost},p=${parameters.parallelism}$`;
+  const decoy = await argon2Hash(randomBytes(32), options);
+
+  return {
+    hash: (password) => run(() => argon2Hash(normalizePassword(password), options)),
+    async verify(hash, password) {
+      const isRight = await run(() => argon2Verify(hash ?? decoy, normalizePassword(password)));
+      if (hash === null || !isRight) return 'wrong';
+      return hash.startsWith(today) ? 'right' : 'outdated';
+    },
+    load,
+  };
+}
+
+/** The least memory by passes that ASVS 5.0 appendix C allows (11.4.2). @returns what is too weak, null when nothing is */
+export function argon2Weakness({ memoryKib, timeCost }: Argon2Parameters): string | null {
+  const least = timeCost >= 3 ? 12288 : timeCost === 2 ? 19456 : 47104;
+  return memoryKib >= least ? null : `Argon2id with t=${timeCost} needs at least m=${least} KiB (ASVS 11.4.2); it has ${memoryKib}`;
+}
