@@ -1,17 +1,50 @@
+/** What is not an address counts as one network, so that made-up text neither escapes the limits nor fills memory. */
+const UNKNOWN = 'unknown';
+
 /**
  * The network that an address counts for: an IPv4 address by itself, an IPv6 address by its /64, because one customer
  * holds 2^64 of those (ASVS 15.3.4, T21). IPv4 written as IPv6 counts as IPv4.
  */
 export function networkOf(ip: string): string {
   const address = ip.toLowerCase().replace(/%.*$/, '');
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address);
-  if (mapped?.[1] !== undefined) return mapped[1];
-  if (!address.includes(':')) return address;
-  const [head = '', tail] = address.split('::');
-  const first = head === '' ? [] : head.split(':');
-  const last = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? 0 : Math.max(0, 8 - first.length - last.length);
-  const groups = [...first, ...Array<string>(zeros).fill('0'), ...last];
-  const prefix = groups.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, ''));
+  if (!address.includes(':')) return bytesOf(address) ? address : UNKNOWN;
+  const groups = groupsOf(address);
+  if (groups === undefined) return UNKNOWN;
+  const [, , , , , mark, high = 0, low = 0] = groups;
+  const isMapped = mark === 0xffff && groups.slice(0, 5).every((group) => group === 0);
+  if (isMapped) return [high >> 8, high & 255, low >> 8, low & 255].join('.');
+  const prefix = groups.slice(0, 4).map((group) => group.toString(16));
   return `${prefix.join(':')}::/64`;
+}
+
+function bytesOf(address: string): number[] | undefined {
+  const parts = address.split('.');
+  const isAddress = parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256);
+  return isAddress ? parts.map(Number) : undefined;
+}
+
+/** The eight groups of an IPv6 address, whose last two may be written as IPv4 (RFC 4291 2.2). */
+function groupsOf(address: string): number[] | undefined {
+  const [head = '', tail, ...others] = address.split('::');
+  if (others.length > 0) return undefined;
+  const first = partOf(head, tail === undefined);
+  const last = partOf(tail ?? '', true);
+  if (first === undefined || last === undefined) return undefined;
+  const missing = 8 - first.length - last.length;
+  const isComplete = tail === undefined ? missing === 0 : missing > 0;
+  return isComplete ? [...first, ...Array<number>(missing).fill(0), ...last] : undefined;
+}
+
+function partOf(text: string, isEnd: boolean): number[] | undefined {
+  const groups: number[] = [];
+  const words = text === '' ? [] : text.split(':');
+  for (const [index, word] of words.entries()) {
+    const bytes = isEnd && index === words.length - 1 ? bytesOf(word) : undefined;
+    if (bytes) {
+      const [a = 0, b = 0, c = 0, d = 0] = bytes;
+      groups.push(a * 256 + b, c * 256 + d);
+    } else if (/^[0-9a-f]{1,4}$/.test(word)) groups.push(Number.parseInt(word, 16));
+    else return undefined;
+  }
+  return groups;
 }

@@ -25,7 +25,8 @@ export type BucketState = { tokens: number; updatedAtMs: number };
 
 /**
  * One draw from one bucket, with pen and paper; the Redis script is held to this by a test.
- * @param nowMs may lie before `updatedAtMs` (two replicas, two clocks): time then stands still for the bucket
+ * @param nowMs may lie before `updatedAtMs` (two replicas, two clocks): time then stands still for the bucket, though never
+ * for longer than a window, so that a clock which jumped ahead and came back locks nobody out
  */
 export function draw(
   state: BucketState | undefined,
@@ -33,11 +34,11 @@ export function draw(
   cost: number,
   nowMs: number,
 ): { allowed: boolean; state: BucketState } {
-  const perMs = limit.capacity / (limit.windowSeconds * 1000);
+  const windowMs = limit.windowSeconds * 1000;
   const from = state ?? { tokens: limit.capacity, updatedAtMs: nowMs };
-  const elapsedMs = Math.max(0, nowMs - from.updatedAtMs);
-  const tokens = Math.min(limit.capacity, from.tokens + elapsedMs * perMs);
-  const updatedAtMs = Math.max(nowMs, from.updatedAtMs);
+  const sinceMs = Math.min(from.updatedAtMs, nowMs + windowMs);
+  const updatedAtMs = Math.max(nowMs, sinceMs);
+  const tokens = Math.min(limit.capacity, from.tokens + ((updatedAtMs - sinceMs) * limit.capacity) / windowMs);
   return tokens >= cost
     ? { allowed: true, state: { tokens: tokens - cost, updatedAtMs } }
     : { allowed: false, state: { tokens, updatedAtMs } };
@@ -46,4 +47,26 @@ export function draw(
 /** Whole seconds until `cost` tokens are there again; 0 when they are. */
 export function secondsUntilTokens(tokens: number, cost: number, limit: RateLimit): number {
   return tokens >= cost ? 0 : Math.ceil(((cost - tokens) * limit.windowSeconds) / limit.capacity);
+}
+
+/** What a client may know of its bucket, from the tokens that are left in it. */
+export function readingOf(name: RateLimitName, limit: RateLimit, tokens: number) {
+  return {
+    limit: name,
+    ...limit,
+    remaining: Math.floor(tokens),
+    resetSeconds: secondsUntilTokens(tokens, limit.capacity, limit),
+    retryAfterSeconds: secondsUntilTokens(tokens, 1, limit),
+  };
+}
+
+/**
+ * The one key that the buckets of a draw have in common. They stand or fall together, and a Redis cluster does that only
+ * for keys of one slot, which follows from this key.
+ * @throws TypeError when there is none: a mistake of the caller's, found by its first test with either limiter
+ */
+export function commonKey(buckets: readonly { key: string }[]): string {
+  const key = buckets[0]?.key;
+  if (key === undefined || buckets.some((bucket) => bucket.key !== key)) throw new TypeError('the buckets of one draw share one key');
+  return key;
 }

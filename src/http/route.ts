@@ -21,8 +21,13 @@ export type Call<Body, Params, Query, Who> = {
   principal: Who;
   /** The bearer token as sent, for the one public route that takes one if it is there (logout). */
   bearer: string | null;
+  /** `If-None-Match`, for the routes that a client may keep a copy of. */
+  ifNoneMatch: string | undefined;
+  /** `Accept`, for the page that is data too. */
+  accept: string;
 };
 
+/** A body that is text or bytes goes out as it is (with its own content type); anything else through the response schema. */
 export type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
 
 /**
@@ -51,6 +56,10 @@ export type RouteDefinition<
   body?: Body;
   params?: Params;
   query?: Query;
+  /** A page or asset for people: not in the OpenAPI document. */
+  hidden?: true;
+  /** Of the success response; application/json unless it says otherwise. */
+  mediaType?: string;
   /** Status → what it means and the schema of the body (none: no body). */
   responses: Record<number, { description: string; schema?: z.ZodType }>;
   handler: (

@@ -111,6 +111,8 @@ export type BucketReading = {
   capacity: number;
   windowSeconds: number;
   remaining: number;
+  /** Until the bucket is full again. */
+  resetSeconds: number;
   /** Until it would let the same request pass; 0 when it does. */
   retryAfterSeconds: number;
 };

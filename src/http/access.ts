@@ -1,0 +1,51 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { AccessTokens, Clock, RateLimiter } from '#application/ports/services.ts';
+import type { Store } from '#application/ports/store.ts';
+import { refuse } from '#domain/problems.ts';
+import { permissionsOf } from '#domain/roles.ts';
+import { limitHeaders } from './limits.ts';
+import { RefusalError } from './problem.ts';
+import type { Access, Principal } from './route.ts';
+
+type Needs = { store: Pick<Store, 'hot'>; accessTokens: AccessTokens; limiter: RateLimiter; clock: Clock };
+
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * Who is calling: the bearer token's signature and claims, then the live session in the store, so that a revocation holds at
+ * once (ASVS 7.4.1). A store that does not answer is a 503, never a 401. Changing routes draw on the account's limit.
+ * @throws RefusalError unauthenticated, account-suspended, forbidden or rate-limited
+ */
+export function accessCheck({ store, accessTokens, limiter, clock }: Needs) {
+  return async (request: FastifyRequest, reply: FastifyReply, access: Exclude<Access, 'public'>): Promise<Principal> => {
+    const now = clock.now();
+    const token = bearerOf(request);
+    if (token === null) throw unauthenticated('Bearer');
+    const claims = accessTokens.verify(token, now);
+    const live = claims && (await store.hot.authenticate(claims.sessionId, now));
+    if (!live || live.account.id !== claims.accountId) throw unauthenticated('Bearer error="invalid_token"');
+    if (live.account.status === 'suspended') throw new RefusalError(refuse('account-suspended'));
+    if (access.aal === 'aal2' && live.session.acr !== 'aal2') throw new RefusalError(refuse('forbidden'));
+    if (access.permission && !permissionsOf(live.account.roles).includes(access.permission)) throw new RefusalError(refuse('forbidden'));
+    if (!SAFE_METHODS.has(request.method)) {
+      const { allowed, readings } = await limiter.take([{ limit: 'per-user', key: live.account.id }], 'local');
+      reply.headers(limitHeaders(readings));
+      if (!allowed) {
+        const retryAfterSeconds = Math.max(...readings.map((reading) => reading.retryAfterSeconds));
+        throw new RefusalError(refuse('rate-limited', { retryAfterSeconds }));
+      }
+    }
+    return live;
+  };
+}
+
+/** The bearer token of RFC 6750 2.1. Two Authorization headers are nobody's: Node joins some headers and drops others. */
+export function bearerOf(request: FastifyRequest): string | null {
+  const given = request.raw.headersDistinct['authorization'];
+  if (given?.length !== 1) return null;
+  return /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(given[0] ?? '')?.[1] ?? null;
+}
+
+function unauthenticated(challenge: string): RefusalError {
+  return new RefusalError(refuse('unauthenticated'), { 'www-authenticate': challenge });
+}

@@ -1,0 +1,59 @@
+import type { FastifyInstance } from 'fastify';
+import { refuse } from '#domain/problems.ts';
+import { RefusalError } from './problem.ts';
+
+/**
+ * JSON bodies, and nothing else, read in one way only (ASVS 1.5.3): a key twice, a byte order mark, U+0000 and half a
+ * surrogate pair are refused, since the next parser might see something else; `__proto__` is too (ASVS 15.3.6).
+ */
+export function installJsonBody(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    const text = String(body);
+    if (text === '') return done(null, undefined);
+    if (text.startsWith('\ufeff')) return done(malformed('The body begins with a byte order mark.'));
+    return parse(request, text, (error, value) => {
+      if (error) return done(malformed('The body is not valid JSON.'));
+      const { keys, isClean } = inspect(value);
+      if (!isClean) return done(malformed('The body holds text that is not valid Unicode.'));
+      if (keys !== keysWritten(text)) return done(malformed('The body names a field twice.'));
+      return done(null, value);
+    });
+  });
+}
+
+function malformed(detail: string): RefusalError {
+  return new RefusalError(refuse('invalid-request', { detail }));
+}
+
+/** How many keys the text writes, at any depth: strings that a colon follows. */
+function keysWritten(text: string): number {
+  let count = 0;
+  for (const match of text.matchAll(/"(?:[^"\\]|\\.)*"\s*(:?)/g)) if (match[1] === ':') count++;
+  return count;
+}
+
+/** How many keys came of it, and whether all text is well formed. */
+function inspect(value: unknown): { keys: number; isClean: boolean } {
+  let keys = 0;
+  let isClean = true;
+  const open: unknown[] = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (typeof next === 'string') isClean &&= isText(next);
+    else if (Array.isArray(next)) open.push(...next);
+    else if (typeof next === 'object' && next !== null) {
+      for (const [key, member] of Object.entries(next)) {
+        keys++;
+        isClean &&= isText(key);
+        open.push(member);
+      }
+    }
+  }
+  return { keys, isClean };
+}
+
+function isText(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0');
+}

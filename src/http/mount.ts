@@ -1,0 +1,102 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { isRefusal, refuse } from '#domain/problems.ts';
+import type { accessCheck } from './access.ts';
+import { bearerOf } from './access.ts';
+import { clientOf } from './client.ts';
+import { limitConfig } from './limits.ts';
+import { RefusalError, sendProblem } from './problem.ts';
+import type { Access, Principal, Route } from './route.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Who may call this route; one that does not say stops the start. */
+    access?: Access;
+  }
+  interface FastifyRequest {
+    principal: Principal | null;
+  }
+}
+
+/** Registers the routes and their aliases; every one is validated, limited, guarded and answered in the same way. */
+export function mount(app: FastifyInstance, routes: readonly Route[], authenticate: ReturnType<typeof accessCheck>, issuer: string): void {
+  app.decorateRequest('principal', null);
+  for (const route of routes) for (const url of urlsOf(route)) mountAt(app, route, url, authenticate, issuer);
+}
+
+/** The paths of a route, its own first: the others are deprecated. */
+export function urlsOf({ path, aliases = [] }: Route): string[] {
+  const own = '/api/auth/';
+  const moved = path.startsWith(own) ? ['/api/v1/auth/', '/auth/'].map((prefix) => prefix + path.slice(own.length)) : [];
+  return [path, ...moved, ...aliases];
+}
+
+/** Refuses to start with a route that does not declare who may call it; a preflight is everybody's. */
+export function requireAccess(app: FastifyInstance): void {
+  const seen: { method: string | string[]; url: string; config?: { access?: Access } }[] = [];
+  app.addHook('onRoute', (route) => {
+    if (route.method === 'OPTIONS') route.config = { ...route.config, access: 'public' };
+    seen.push(route);
+  });
+  app.addHook('onReady', (done) => {
+    const undeclared = seen.filter(({ config }) => config?.access === undefined);
+    done(
+      undeclared.length === 0
+        ? undefined
+        : new Error(`No access declared: ${undeclared.map(({ method, url }) => `${method} ${url}`).join(', ')}`),
+    );
+  });
+}
+
+function mountAt(app: FastifyInstance, route: Route, url: string, authenticate: ReturnType<typeof accessCheck>, issuer: string): void {
+  const { access, body, params, query } = route;
+  const isApi = route.path.startsWith('/api/');
+  app.route({
+    method: route.method,
+    url: url.replace(/\{(\w+)\}/g, ':$1'),
+    config: { access, ...(isApi ? { rateLimit: limitConfig(route.limits ?? []) } : {}) },
+    ...(access === 'public'
+      ? {}
+      : {
+          preParsing: async (request: FastifyRequest, reply: FastifyReply) => {
+            request.principal = await authenticate(request, reply, access);
+          },
+        }),
+    handler: async (request, reply) => {
+      const call = {
+        body: body ? parsed(body, request.body, '') : undefined,
+        params: params ? parsed(params, request.params, '/path') : undefined,
+        query: query ? parsed(query, request.query, '/query') : undefined,
+        client: clientOf(request),
+        principal: request.principal,
+        bearer: access === 'public' ? bearerOf(request) : null,
+        ifNoneMatch: request.headers['if-none-match'],
+        accept: request.headers.accept ?? '',
+      };
+      const answer = await route.handler(call);
+      if (isRefusal(answer)) return sendProblem(reply, answer, issuer);
+      if (isApi || !answer.headers?.['cache-control']) reply.header('cache-control', 'no-store');
+      reply.code(answer.status).headers(answer.headers ?? {});
+      if (answer.body === undefined || typeof answer.body === 'string' || Buffer.isBuffer(answer.body)) return reply.send(answer.body);
+      // The response schema is a filter: what it does not list is dropped, what it lists must be there (ASVS 15.3.1).
+      const schema = route.responses[answer.status]?.schema;
+      if (!schema) throw new Error(`${route.method} ${route.path} answers ${answer.status} with a body that it does not declare`);
+      return reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(schema.parse(answer.body)));
+    },
+  });
+}
+
+/** @throws RefusalError with a JSON Pointer for each fault; unknown fields are faults (ASVS 15.3.3) */
+function parsed(schema: z.ZodType, value: unknown, base: string): unknown {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const errors = result.error.issues.flatMap((issue) => {
+    const names = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
+    return names.map((name) => {
+      const path = [...issue.path, ...(name === undefined ? [] : [name])];
+      const pointer = base + path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+      return { pointer, detail: name === undefined ? issue.message : 'This field is not known here.' };
+    });
+  });
+  throw new RefusalError(refuse('invalid-request', { detail: 'Some fields are not valid.', errors }));
+}

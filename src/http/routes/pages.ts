@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { escapeHtml } from '#domain/messages.ts';
+import { page } from '../pages/page.ts';
+import { type Route, route } from '../route.ts';
+
+const HTML = { 'content-type': 'text/html; charset=utf-8' };
+
+/**
+ * Our own few pages: a front page, and those that links in mail lead to while no front end of the operator's does
+ * (FRONTEND_URL). A page changes nothing when it is opened (ASVS 3.5.3).
+ */
+export function pageRoutes({ productName, hasMailbox }: { productName: string; hasMailbox: boolean }): Route[] {
+  const name = escapeHtml(productName);
+  const form = (title: string, intro: string, fields: string, button: string, posts: string, done: string, needs = 'token') =>
+    page({
+      title,
+      productName,
+      script: 'form.js',
+      body: `<h1>${title}</h1>
+<form method="post" data-posts="${posts}" data-done="${done}" data-needs="${needs}">
+<p>${intro}</p>
+${fields}<button>${button}</button>
+</form>
+<p role="status" aria-live="polite"></p>
+<noscript><p class="card">This page needs JavaScript.</p></noscript>`,
+    });
+
+  return [
+    served('/', HTML, frontPage(name, productName, hasMailbox)),
+    served(
+      '/verify-email',
+      HTML,
+      form(
+        'Confirm your e-mail address',
+        'Press the button to confirm that this address is yours.',
+        '',
+        'Confirm the address',
+        '/api/auth/verify-email',
+        'Your address is confirmed. You can sign in now.',
+      ),
+    ),
+    served(
+      '/reset-password',
+      HTML,
+      form(
+        'Choose a new password',
+        'Every session of your account will end.',
+        '<label for="new_password">New password</label><input id="new_password" name="new_password" type="password" autocomplete="new-password" required maxlength="256">',
+        'Set the password',
+        '/api/auth/reset-password',
+        'The new password holds. You can sign in now.',
+      ),
+    ),
+    served(
+      '/forgot-password',
+      HTML,
+      form(
+        'Ask for a new password',
+        'If the address has an account, a link to choose a new password is sent to it.',
+        '<label for="email">E-mail address</label><input id="email" name="email" type="email" autocomplete="email" required maxlength="254">',
+        'Send the link',
+        '/api/auth/forgot-password',
+        'If the address has an account, the link is on its way.',
+        'nothing',
+      ),
+    ),
+    served('/pages/style.css', { 'content-type': 'text/css; charset=utf-8' }, asset('style.css')),
+    served('/pages/form.js', { 'content-type': 'text/javascript; charset=utf-8' }, asset('form.js')),
+  ];
+}
+
+function frontPage(name: string, productName: string, hasMailbox: boolean): string {
+  const mailbox = hasMailbox ? '<li><a href="/dev/mailbox">Development mailbox</a></li>' : '';
+  return page({
+    title: 'Sign-in service',
+    productName,
+    body: `<h1>${name}</h1>
+<p>The sign-in service is running.</p>
+<ul><li><a href="/docs">API reference</a></li><li><a href="/.well-known/jwks.json">Signing keys (JWKS)</a></li>${mailbox}</ul>`,
+  });
+}
+
+function served(path: string, headers: Record<string, string>, content: string): Route {
+  const body = Buffer.from(content);
+  return route({
+    method: 'GET',
+    path,
+    tag: 'Pages',
+    summary: `The page ${path}`,
+    hidden: true,
+    access: 'public',
+    problems: [],
+    responses: { 200: { description: 'The page' } },
+    handler: async () => ({ status: 200, body, headers: { ...headers, 'cache-control': 'no-cache' } }),
+  });
+}
+
+function asset(name: string): string {
+  return readFileSync(path.join(import.meta.dirname, '../pages', name), 'utf8');
+}

@@ -1,0 +1,127 @@
+import cors from '@fastify/cors';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import type { AccessTokens, Clock, RateLimiter } from '#application/ports/services.ts';
+import type { Store } from '#application/ports/store.ts';
+import { refuse } from '#domain/problems.ts';
+import { accessCheck } from './access.ts';
+import { hostCheck } from './hosts.ts';
+import { installJsonBody } from './json-body.ts';
+import { installLimits } from './limits.ts';
+import { mount, requireAccess, urlsOf } from './mount.ts';
+import { openApiDocument } from './openapi.ts';
+import { installNotFound, installProblems, malformedHttp, malformedUrl, RefusalError } from './problem.ts';
+import { requestIdOf } from './request-id.ts';
+import type { Route } from './route.ts';
+import { installSecurityHeaders } from './security-headers.ts';
+
+export type HttpSettings = {
+  issuer: string;
+  productName: string;
+  version: string;
+  corsOrigins: string[];
+  allowedHosts: string[];
+  /** Addresses and CIDRs of proxies; nobody else's X-Forwarded-For counts. */
+  trustProxy: string[];
+};
+
+export type ServerParts = {
+  routes: Route[];
+  store: Pick<Store, 'hot'>;
+  accessTokens: AccessTokens;
+  limiter: RateLimiter;
+  clock: Clock;
+  settings: HttpSettings;
+  log: FastifyBaseLogger;
+};
+
+const BODY_LIMIT_BYTES = 64 * 1024;
+const REQUEST_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_MS = 75_000; // longer than a balancer's, so that the balancer is the one who closes
+
+/** The server, not yet listening. The order of what is installed is the order in which a request meets it. */
+export async function buildServer({ routes, store, accessTokens, limiter, clock, settings, log }: ServerParts): Promise<FastifyInstance> {
+  const { issuer } = settings;
+  const app = Fastify({
+    loggerInstance: log,
+    disableRequestLogging: true,
+    genReqId: (request) => requestIdOf(request.headers['x-request-id']),
+    requestIdHeader: false,
+    trustProxy: settings.trustProxy.length > 0 ? settings.trustProxy : false,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxRequestsPerSocket: 0,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false, // what arrives while we drain is still served
+    routerOptions: { maxParamLength: 128 },
+    frameworkErrors: malformedUrl(issuer),
+    clientErrorHandler: malformedHttp(issuer),
+  });
+
+  installProblems(app, issuer); // before any register: a child keeps what it finds
+  requireAccess(app);
+  installJsonBody(app);
+  greet(app, settings);
+  await installSecurityHeaders(app, issuer);
+  await app.register(cors, {
+    origin: settings.corsOrigins.length > 0 ? settings.corsOrigins : false,
+    methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    exposedHeaders: ['X-Request-Id', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'WWW-Authenticate'],
+    maxAge: 600,
+  });
+  await installLimits(app, limiter);
+  mount(app, routes, accessCheck({ store, accessTokens, limiter, clock }), issuer);
+  await reference(app, openApiDocument(routes, urlsOf, { title: settings.productName, issuer, version: settings.version }));
+  installNotFound(app, issuer, methodsByPath(routes));
+  return app;
+}
+
+/** First of all: the request id on whatever is answered, the host, and one log line at the end, without query or body. */
+function greet(app: FastifyInstance, { allowedHosts }: HttpSettings): void {
+  const isServed = hostCheck(allowedHosts);
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id);
+    const [host, ...others] = request.raw.headersDistinct['host'] ?? [];
+    const path = request.url;
+    if (others.length === 0 && !path.includes('://') && isServed(host, path)) done();
+    else done(new RefusalError(refuse('misdirected-request')));
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    const { method, routeOptions, ip } = request;
+    const fields = { method, route: routeOptions.url ?? 'unknown', status: reply.statusCode, ms: Math.round(reply.elapsedTime), ip };
+    if (!fields.route.startsWith('/health')) request.log.info(fields, 'request');
+    done();
+  });
+}
+
+/** The reference for people at /docs, the document for programs at /openapi.json. */
+async function reference(app: FastifyInstance, document: Record<string, unknown>): Promise<void> {
+  const body = JSON.stringify(document);
+  await app.register(swagger, { mode: 'static', specification: { document: document as never } });
+  await app.register(async (docs) => {
+    docs.addHook('onRoute', (route) => {
+      route.config = { ...route.config, access: 'public' };
+    });
+    await docs.register(swaggerUi, { routePrefix: '/docs', uiConfig: { url: '/openapi.json' } });
+  });
+  app.get('/openapi.json', { config: { access: 'public' } }, (_request, reply) => {
+    reply.header('content-type', 'application/json; charset=utf-8').header('cache-control', 'public, max-age=60').send(body);
+  });
+}
+
+/** The methods that a path answers to, for 405. */
+function methodsByPath(routes: readonly Route[]): (path: string) => string[] {
+  const patterns = routes.flatMap((route) =>
+    urlsOf(route).map((url) => ({
+      method: route.method,
+      pattern: new RegExp(`^${url.replace(/[.]/g, '\\.').replace(/\{\w+\}/g, '[^/]+')}$`),
+    })),
+  );
+  return (path) => {
+    const methods = new Set(patterns.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method as string));
+    if (methods.has('GET')) methods.add('HEAD');
+    return [...methods].sort();
+  };
+}

@@ -1,0 +1,36 @@
+-- Draws from every bucket, or from none when one of them holds too little; domain/rate-limit.ts says the same in TypeScript.
+--   KEYS  one hash per bucket: tokens (a double in full precision), at (milliseconds)
+--   ARGV  the cost, then for each bucket its capacity and its window in milliseconds
+--   returns 1 or 0 (drawn or not), then the tokens in each bucket, as text because Redis cuts numbers to integers
+-- The clock is that of Redis, so that replicas whose clocks differ cannot refill a bucket twice. Reading it before a write
+-- is safe because effects are replicated, not scripts (Redis 5 and later, Valkey).
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local cost = tonumber(ARGV[1])
+local drawn = 1
+local buckets = {}
+
+for i, key in ipairs(KEYS) do
+  local capacity = tonumber(ARGV[2 * i])
+  local window = tonumber(ARGV[2 * i + 1])
+  local stored = redis.call('HMGET', key, 'tokens', 'at')
+  local since = math.min(tonumber(stored[2] or now), now + window)
+  local at = math.max(now, since)
+  local tokens = math.min(capacity, tonumber(stored[1] or capacity) + ((at - since) * capacity) / window)
+  if tokens < cost then drawn = 0 end
+  buckets[i] = { key = key, capacity = capacity, window = window, tokens = tokens, at = at }
+end
+
+local reply = { drawn }
+for i, bucket in ipairs(buckets) do
+  -- A refused draw writes nothing: what is stored says the same later, and a flood of refusals costs no replication.
+  if drawn == 1 then
+    bucket.tokens = bucket.tokens - cost
+    local untilFull = math.ceil((bucket.capacity - bucket.tokens) * bucket.window / bucket.capacity) + bucket.at - now
+    redis.call('HSET', bucket.key, 'tokens', string.format('%.17g', bucket.tokens), 'at', string.format('%.0f', bucket.at))
+    -- A full bucket is the same as none.
+    redis.call('PEXPIRE', bucket.key, string.format('%.0f', math.max(1, untilFull)))
+  end
+  reply[i + 1] = string.format('%.17g', bucket.tokens)
+end
+return reply
