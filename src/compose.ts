@@ -1,13 +1,13 @@
-import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
-import pino, { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { changePassword } from '#application/change-password.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
 import { login } from '#application/login.ts';
 import { logout } from '#application/logout.ts';
 import type { MailboxView } from '#application/ports/mailbox.ts';
-import type { Clock, Services } from '#application/ports/services.ts';
+import type { Clock, Dependency, RateLimiter, Services } from '#application/ports/services.ts';
 import { refresh } from '#application/refresh.ts';
 import { register } from '#application/register.ts';
 import { resendVerification } from '#application/resend-verification.ts';
@@ -19,44 +19,64 @@ import { changePasswordRoute } from '#http/routes/change-password.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
 import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
+import { mailboxRoute } from '#http/routes/mailbox.ts';
 import { meRoute } from '#http/routes/me.ts';
+import { operationRoutes } from '#http/routes/operations.ts';
+import { pageRoutes } from '#http/routes/pages.ts';
 import { refreshRoute } from '#http/routes/refresh.ts';
 import { registerRoute } from '#http/routes/register.ts';
 import { resendVerificationRoute } from '#http/routes/resend-verification.ts';
 import { resetPasswordRoute } from '#http/routes/reset-password.ts';
 import { sessionRoutes } from '#http/routes/sessions.ts';
 import { verifyEmailRoute } from '#http/routes/verify-email.ts';
-
+import { buildServer } from '#http/server.ts';
+import { accessTokens } from '#infrastructure/crypto/access-tokens.ts';
+import { loadCommonPasswords } from '#infrastructure/crypto/common-passwords.ts';
+import { deriveKeys } from '#infrastructure/crypto/derive-keys.ts';
+import { type Keyring, keyringFromPem, openKeyFolder } from '#infrastructure/crypto/keyring.ts';
+import { argon2Hasher } from '#infrastructure/crypto/password-hasher.ts';
+import { refreshTokens } from '#infrastructure/crypto/refresh-tokens.ts';
+import { secrets } from '#infrastructure/crypto/secrets.ts';
+import { sealingCourier } from '#infrastructure/delivery/courier.ts';
+import { type Dispatcher, startDispatcher } from '#infrastructure/delivery/dispatcher.ts';
+import { mailbox } from '#infrastructure/delivery/mailbox.ts';
+import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts';
+import { type DatabaseAddress, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
+import { postgresStore } from '#infrastructure/postgres/store.ts';
+import { openRedis } from '#infrastructure/redis/redis-connection.ts';
+import { redisLimiter } from '#infrastructure/redis/redis-limiter.ts';
+import { withFallback } from '#infrastructure/redis/with-fallback.ts';
+import type { Config } from './config.ts';
 
 export type Service = {
   app: FastifyInstance;
-  /** Listens. @returns the port */
-  listen(): Promise<number>;
-  /** Not ready from now on; finishes what runs, closes what is open. */
-  stop(): Promise<void>;
+  routes: Route[];
   mailbox: MailboxView;
-  log: Logger;
+  /** Not ready from now on; finishes what runs, then closes what is open. */
+  stop(): Promise<void>;
 };
 
 export type Surroundings = {
   database: DatabaseAddress;
-  /** At least 32 characters or bytes from which every symmetric key is derived. */
+  /** What every symmetric key is derived from. */
   secretKey: Buffer;
-  clock?: Clock;
   log: Logger;
+  clock?: Clock;
 };
 
-const systemClock: Clock = { now: () => new Date() };
+const SYSTEM_CLOCK: Clock = { now: () => new Date() };
+const CLIENT_ID = 'latchkey'; // until clients of other parties sign in here, all tokens are our own client's
 
 /** Which parts, with which settings: read from top to bottom. Nothing here decides anything else. */
-export async function compose(config: Config, { database: address, secretKey, clock = systemClock, log }: Surroundings): Promise<Service> {
+export async function compose(config: Config, { database: address, secretKey, log, clock = SYSTEM_CLOCK }: Surroundings): Promise<Service> {
   const keys = deriveKeys(secretKey);
   const database = openDatabase(address, { poolSize: config.DATABASE_POOL_SIZE, prepare: config.DATABASE_PREPARE });
-  const keyring = await openKeyring(config, clock, log);
-  const limits = openLimiter(config, clock, log);
+  const keyring = openKeyring(config, clock, log);
+  const limits = await openLimiter(config, clock, log);
   const letters = mailbox(clock);
-  const dispatcher = { wake() {} } as { wake(): void; stop?(): Promise<void> };
-  const courier = sealingCourier(keys.outbox, () => dispatcher.wake());
+  let dispatcher: Dispatcher | null = null;
+  const courier = sealingCourier(keys.outbox, () => dispatcher?.wake());
 
   const services: Services = {
     store: postgresStore(database),
@@ -66,7 +86,7 @@ export async function compose(config: Config, { database: address, secretKey, cl
       parallelism: config.ARGON2_PARALLELISM,
     }),
     commonPasswords: loadCommonPasswords(),
-    accessTokens: accessTokens(keyring, { issuer: config.ISSUER, audience: config.ISSUER, clientId: 'latchkey' }),
+    accessTokens: accessTokens(keyring, { issuer: config.ISSUER, audience: config.ISSUER, clientId: CLIENT_ID }),
     refreshTokens: refreshTokens(keys.refreshTokens),
     secrets: secrets(keys.identifiers),
     limiter: limits.limiter,
@@ -74,6 +94,71 @@ export async function compose(config: Config, { database: address, secretKey, cl
     clock,
     policy: config.policy,
   };
+
+  if (config.ROLE !== 'web') {
+    const deliver = deliverMessages({ outbox: postgresOutbox(database), delivery: letters, unseal: courier.unseal, clock });
+    dispatcher = startDispatcher(deliver, (error) => log.warn({ err: error }, 'messages could not be delivered; tried again in a second'));
+  }
+
+  let isStopping = false;
+  const postgres: Dependency = { name: 'postgres', optional: false, check: database.check };
+  const dependencies = [postgres, ...limits.dependencies];
+  const operations = operationRoutes({ dependencies, isStopping: () => isStopping, keys: keyring, issuer: config.ISSUER });
+  const forPeople = [mailboxRoute(letters, config.PRODUCT_NAME), ...pageRoutes({ productName: config.PRODUCT_NAME, hasMailbox: true })];
+  const routes = config.ROLE === 'worker' ? operations : [...routesOf(services), ...operations, ...forPeople];
+  const settings = {
+    issuer: config.ISSUER,
+    productName: config.PRODUCT_NAME,
+    version: versionOfPackage(),
+    corsOrigins: config.CORS_ORIGINS,
+    allowedHosts: config.ALLOWED_HOSTS,
+    trustProxy: config.TRUST_PROXY,
+  };
+  const app = await buildServer({ ...services, routes, settings, log });
+  await app.ready();
+
+  return {
+    app,
+    routes,
+    mailbox: letters,
+    async stop() {
+      isStopping = true;
+      await app.close();
+      await dispatcher?.stop();
+      keyring.stop();
+      await limits.close();
+      await database.close();
+    },
+  };
+}
+
+function openKeyring(config: Config, clock: Clock, log: Logger): Keyring {
+  if (config.JWT_PRIVATE_KEY) return keyringFromPem(config.JWT_PRIVATE_KEY.reveal(), config.JWT_PUBLIC_KEY, clock, config.JWT_ALGORITHM);
+  return openKeyFolder(config.KEYS_DIR, config.JWT_ALGORITHM, clock, (error) =>
+    log.error({ err: error }, 'the signing keys changed and cannot be read; the ones before stay in use'),
+  );
+}
+
+type Limits = { limiter: RateLimiter; dependencies: Dependency[]; close(): Promise<void> };
+
+async function openLimiter(config: Config, clock: Clock, log: Logger): Promise<Limits> {
+  const local = inProcessLimiter(clock, { limits: config.rateLimits });
+  if (!config.REDIS_URL) return { limiter: local, dependencies: [], close: async () => {} };
+  const redis = await openRedis(config.REDIS_URL.reveal(), {
+    isOptional: config.REDIS_OPTIONAL,
+    onError: (error) => log.warn({ err: error }, 'redis does not answer'),
+  });
+  const shared = redisLimiter(redis, { limits: config.rateLimits, prefix: config.RATE_LIMIT_PREFIX });
+  const limiter = withFallback(shared, local, (fallbacks) =>
+    log.warn({ fallbacks }, 'limits are counted in this process while redis is away'),
+  );
+  return { limiter, dependencies: [redis.dependency], close: redis.close };
+}
+
+function versionOfPackage(): string {
+  return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+}
+
 /** The routes over their flows; also what the documentation and the tests' matrix are made from. */
 export function routesOf(services: Services): Route[] {
   return [

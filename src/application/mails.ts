@@ -15,7 +15,7 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
   const recoveryUrl = `${frontendUrl}/forgot-password`;
   const notice = (template: messages.MessageTemplate, message: messages.Message, at: Date) =>
     courier.seal(template, message, after(at, NOTICE_TTL_SECONDS));
-  const accountExists = messages.accountExistsMessage(productName, `${frontendUrl}/login`);
+  const accountExists = messages.accountExistsMessage(productName, `${frontendUrl}/`);
   const passwordChanged = messages.passwordChangedMessage(productName, recoveryUrl);
   const passwordReset = messages.passwordResetMessage(productName, recoveryUrl);
   const refreshTokenReused = messages.refreshTokenReusedMessage(productName, recoveryUrl);

@@ -1,4 +1,4 @@
-import rateLimit, { type FastifyRateLimitStore } from '@fastify/rate-limit';
+import rateLimit, { type FastifyRateLimitStore, type RateLimitOptions } from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Bucket, BucketReading, RateLimiter } from '#application/ports/services.ts';
 import { networkOf } from '#domain/network.ts';
@@ -55,8 +55,8 @@ export async function installLimits(app: FastifyInstance, limiter: RateLimiter):
 }
 
 /** What a route declares as `config.rateLimit` so that the plugin limits it. */
-export function limitConfig(added: readonly RateLimitName[]): { added: readonly RateLimitName[] } {
-  return { added };
+export function limitConfig(added: readonly RateLimitName[]): RateLimitOptions {
+  return { added } as RateLimitOptions; // the plugin hands what it does not know to `child`
 }
 
 /** `RateLimit` and `RateLimit-Policy` (IETF draft-ietf-httpapi-ratelimit-headers), one item a bucket. */

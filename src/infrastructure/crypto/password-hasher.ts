@@ -41,7 +41,7 @@ export async function argon2Hasher(parameters: Argon2Parameters): Promise<Passwo
 }
 
 /** The least memory by passes that ASVS 5.0 appendix C allows (11.4.2). @returns what is too weak, null when nothing is */
-export function argon2Weakness({ memoryKib, timeCost }: Argon2Parameters): string | null {
+export function argon2Weakness({ memoryKib, timeCost }: Pick<Argon2Parameters, 'memoryKib' | 'timeCost'>): string | null {
   const least = timeCost >= 3 ? 12288 : timeCost === 2 ? 19456 : 47104;
   return memoryKib >= least ? null : `Argon2id with t=${timeCost} needs at least m=${least} KiB (ASVS 11.4.2); it has ${memoryKib}`;
 }

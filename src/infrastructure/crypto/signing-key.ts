@@ -33,10 +33,13 @@ export class BadSigningKey extends Error {
 
 /** A key as PEM (PKCS#8). @param alg RSA keys can be used in two ways; the others have one */
 export function generateKeyPem(alg: Algorithm, rsaBits = LEAST_RSA_BITS): string {
-  const format = { privateKeyEncoding: { type: 'pkcs8', format: 'pem' }, publicKeyEncoding: { type: 'spki', format: 'pem' } } as const;
-  if (alg === 'ES256') return generateKeyPairSync('ec', { namedCurve: 'P-256', ...format }).privateKey;
-  if (alg === 'Ed25519') return generateKeyPairSync('ed25519', format).privateKey;
-  return generateKeyPairSync('rsa', { modulusLength: rsaBits, ...format }).privateKey;
+  const pair =
+    alg === 'ES256'
+      ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      : alg === 'Ed25519'
+        ? generateKeyPairSync('ed25519')
+        : generateKeyPairSync('rsa', { modulusLength: rsaBits });
+  return pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
 /**

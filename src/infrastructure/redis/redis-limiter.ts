@@ -18,7 +18,10 @@ type Scripted = Redis & { drawTokens(...args: (string | number)[]): Promise<[num
  * Keys are `<prefix>:{<digest>}:<limit>`. The braces put the buckets of one call into one cluster slot and those of
  * different callers into different ones. The digest keeps whatever came with the request out of the key (ASVS 1.3.9).
  */
-export function redisLimiter({ run }: Pick<RedisConnection, 'run'>, { limits, prefix }: { limits: RateLimits; prefix: string }): RateLimiter {
+export function redisLimiter(
+  { run }: Pick<RedisConnection, 'run'>,
+  { limits, prefix }: { limits: RateLimits; prefix: string },
+): RateLimiter {
   return {
     async take(buckets) {
       const tag = createHash('sha256').update(commonKey(buckets)).digest('hex').slice(0, 32);

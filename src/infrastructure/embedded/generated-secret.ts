@@ -1,0 +1,26 @@
+import { randomBytes } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+/**
+ * A secret of 256 bits, made at first use and kept in the data directory (0600): development needs no settings, and a restart
+ * signs nobody out. Of processes that start at once one wins and all agree.
+ * @throws when others can read the file
+ */
+export function generatedSecret(dataDir: string, name: string): Buffer {
+  const file = path.join(dataDir, name);
+  if (!statSync(file, { throwIfNoEntry: false })) {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    const draft = `${file}.${process.pid}`;
+    writeFileSync(draft, randomBytes(32).toString('base64url'), { mode: 0o600, flush: true });
+    try {
+      linkSync(draft, file);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    } finally {
+      rmSync(draft);
+    }
+  }
+  if ((statSync(file).mode & 0o077) !== 0) throw new Error(`Others can read ${file}; run: chmod 600 ${file}`);
+  return Buffer.from(readFileSync(file, 'utf8'));
+}

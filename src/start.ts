@@ -1,0 +1,81 @@
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import pino, { type Logger } from 'pino';
+import { argon2Weakness } from '#infrastructure/crypto/password-hasher.ts';
+import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
+import { generatedSecret } from '#infrastructure/embedded/generated-secret.ts';
+import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
+import { migrate } from '#infrastructure/postgres/migrate.ts';
+import { compose } from './compose.ts';
+import type { Config } from './config.ts';
+
+export type Running = {
+  /** What a person wants to know at the start. */
+  banner: string[];
+  log: Logger;
+  stop(): Promise<void>;
+};
+
+/** Never in a log line, wherever a library puts it (ASVS 16.2.5). */
+const REDACTED = ['authorization', 'cookie', 'password', 'token', 'refresh_token', 'secret', 'parameters', 'query'].flatMap((name) => [
+  name,
+  `*.${name}`,
+  `*.*.${name}`,
+]);
+
+/** Starts everything in its order: database, migrations, service, socket. What was started before a failure is ended. */
+export async function start(config: Config): Promise<Running> {
+  const log = pino({ level: config.LOG_LEVEL, redact: { paths: REDACTED, censor: '[redacted]' } });
+  warnOfWeakness(config, log);
+  const database = await openDatabaseServer(config, log);
+  try {
+    await migrate(database.address, new Date());
+    const secretKey = config.SECRET_KEY ? Buffer.from(config.SECRET_KEY.reveal()) : generatedSecret(config.DATA_DIR, 'secret-key');
+    const service = await compose(config, { database: database.address, secretKey, log });
+    try {
+      await service.app.listen({ host: config.HOST, port: config.PORT });
+    } catch (error) {
+      await service.stop();
+      throw error;
+    }
+    const { port } = service.app.server.address() as AddressInfo;
+    return {
+      banner: bannerOf(config, port, database.name),
+      log,
+      async stop() {
+        await service.stop();
+        await database.stop();
+      },
+    };
+  } catch (error) {
+    await database.stop();
+    throw error;
+  }
+}
+
+async function openDatabaseServer(config: Config, log: Logger): Promise<{ name: string; address: DatabaseAddress; stop(): Promise<void> }> {
+  if (config.DATABASE_URL) return { name: 'DATABASE_URL', address: { url: config.DATABASE_URL.reveal() }, stop: async () => {} };
+  const embedded = await startEmbeddedPostgres(config.DATA_DIR, (message) => log.warn(message));
+  return { name: `embedded PostgreSQL in ${path.resolve(config.DATA_DIR)}`, ...embedded };
+}
+
+function warnOfWeakness(config: Config, log: Logger): void {
+  const weakness = argon2Weakness({ memoryKib: config.ARGON2_MEMORY_KIB, timeCost: config.ARGON2_TIME_COST });
+  if (weakness !== null) log.warn(weakness);
+}
+
+function bannerOf(config: Config, port: number, database: string): string[] {
+  const origin = config.ISSUER.endsWith(`:${config.PORT}`) ? config.ISSUER.replace(/:\d+$/, `:${port}`) : config.ISSUER;
+  return [
+    '',
+    `  ${config.PRODUCT_NAME} is ready at ${origin}`,
+    '',
+    `    API reference   ${origin}/docs`,
+    `    Mailbox         ${origin}/dev/mailbox`,
+    `    Signing keys    ${origin}/.well-known/jwks.json`,
+    '',
+    `    Database        ${database}`,
+    `    Limits          ${config.REDIS_URL ? 'REDIS_URL' : 'counted in this process (one replica only)'}`,
+    '',
+  ];
+}
