@@ -44,9 +44,6 @@ import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts
 import { type DatabaseAddress, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
-import { openRedis } from '#infrastructure/redis/redis-connection.ts';
-import { redisLimiter } from '#infrastructure/redis/redis-limiter.ts';
-import { withFallback } from '#infrastructure/redis/with-fallback.ts';
 import type { Config } from './config.ts';
 
 export type Service = {
@@ -144,6 +141,10 @@ type Limits = { limiter: RateLimiter; dependencies: Dependency[]; close(): Promi
 async function openLimiter(config: Config, clock: Clock, log: Logger): Promise<Limits> {
   const local = inProcessLimiter(clock, { limits: config.rateLimits });
   if (!config.REDIS_URL) return { limiter: local, dependencies: [], close: async () => {} };
+  // Loaded only where it is used: the client is a fifth of the memory of an idle service.
+  const { openRedis } = await import('#infrastructure/redis/redis-connection.ts');
+  const { redisLimiter } = await import('#infrastructure/redis/redis-limiter.ts');
+  const { withFallback } = await import('#infrastructure/redis/with-fallback.ts');
   const redis = await openRedis(config.REDIS_URL.reveal(), {
     isOptional: config.REDIS_OPTIONAL,
     onError: (error) => log.warn({ err: error }, 'redis does not answer'),

@@ -25,8 +25,8 @@ export type BucketState = { tokens: number; updatedAtMs: number };
 
 /**
  * One draw from one bucket, with pen and paper; the Redis script is held to this by a test.
- * @param nowMs may lie before `updatedAtMs` (two replicas, two clocks): time then stands still for the bucket, though never
- * for longer than a window, so that a clock which jumped ahead and came back locks nobody out
+ * @param nowMs may lie before `updatedAtMs` (a clock was set back): time then stands still for the bucket. A state from more
+ * than a window ahead counts as none, so that a clock which jumped far ahead and came back locks nobody out
  */
 export function draw(
   state: BucketState | undefined,
@@ -35,10 +35,10 @@ export function draw(
   nowMs: number,
 ): { allowed: boolean; state: BucketState } {
   const windowMs = limit.windowSeconds * 1000;
-  const from = state ?? { tokens: limit.capacity, updatedAtMs: nowMs };
-  const sinceMs = Math.min(from.updatedAtMs, nowMs + windowMs);
-  const updatedAtMs = Math.max(nowMs, sinceMs);
-  const tokens = Math.min(limit.capacity, from.tokens + ((updatedAtMs - sinceMs) * limit.capacity) / windowMs);
+  const isUsable = state !== undefined && state.updatedAtMs <= nowMs + windowMs;
+  const from = isUsable ? state : { tokens: limit.capacity, updatedAtMs: nowMs };
+  const updatedAtMs = Math.max(nowMs, from.updatedAtMs);
+  const tokens = Math.min(limit.capacity, from.tokens + ((updatedAtMs - from.updatedAtMs) * limit.capacity) / windowMs);
   return tokens >= cost
     ? { allowed: true, state: { tokens: tokens - cost, updatedAtMs } }
     : { allowed: false, state: { tokens, updatedAtMs } };

@@ -1,28 +1,64 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Sql } from 'postgres';
 import { connect, type DatabaseAddress } from './connect.ts';
 
 /** One lock for all of Latchkey's migrations in a database: "latchkey" as a number. */
 const LOCK = '7809632214523766137';
-
 const MONTHS_AHEAD = 3;
+const FOLDER = path.join(import.meta.dirname, '../../../drizzle');
+
+export class MigrationMistake extends Error {
+  readonly isForPeople = true;
+}
 
 /**
- * Brings the schema up to date, any number of processes at once: one does it, the others wait and find it done.
- * @throws what PostgreSQL says when a migration fails; nothing of it is kept
+ * Brings the schema up to date with the files that drizzle-kit wrote, each in a transaction of its own, any number of
+ * processes at once: one does it, the others wait and find it done. Drizzle's own migrator is not used: it costs 250 MB of
+ * memory and skips a migration that was merged late (docs/adr/0007).
+ * @returns the names of those that were applied now
+ * @throws MigrationMistake when an applied migration was changed since; what PostgreSQL says when one fails
  */
-export async function migrate(address: DatabaseAddress, now: Date): Promise<void> {
+export async function migrate(address: DatabaseAddress, now: Date): Promise<string[]> {
   if ('socketDirectory' in address) await createDatabase(address);
-  const { drizzle } = await import('drizzle-orm/postgres-js');
-  const { migrate: applyAll } = await import('drizzle-orm/postgres-js/migrator');
   const sql = connect(address, { max: 1, connect_timeout: 5 }); // its own connection: the session's lock goes with it
   try {
     await sql`select pg_advisory_lock(${LOCK}::bigint)`;
-    await applyAll(drizzle(sql), { migrationsFolder: path.join(import.meta.dirname, '../../../drizzle') });
+    const applied = await applyPending(sql);
     await ensureAuditPartitions(sql, now);
+    return applied;
   } finally {
     await sql.end();
   }
+}
+
+async function applyPending(sql: Sql): Promise<string[]> {
+  await sql`create table if not exists schema_migrations (name text primary key, hash text not null, applied_at timestamptz not null default now())`;
+  const rows = await sql<{ name: string; hash: string }[]>`select name, hash from schema_migrations`;
+  const done = new Map(rows.map(({ name, hash }) => [name, hash]));
+  const applied: string[] = [];
+  for (const { name, text, hash } of migrationFiles()) {
+    const before = done.get(name);
+    if (before === hash) continue;
+    if (before !== undefined)
+      throw new MigrationMistake(`The migration ${name} was changed after it was applied here; write a new one instead`);
+    await sql.begin(async (tx) => {
+      await tx.unsafe(text);
+      await tx`insert into schema_migrations (name, hash) values (${name}, ${hash})`;
+    });
+    applied.push(name);
+  }
+  return applied;
+}
+
+/** In the order of drizzle's journal. */
+function migrationFiles(): { name: string; text: string; hash: string }[] {
+  const journal = JSON.parse(readFileSync(path.join(FOLDER, 'meta/_journal.json'), 'utf8')) as { entries: { tag: string }[] };
+  return journal.entries.map(({ tag }) => {
+    const text = readFileSync(path.join(FOLDER, `${tag}.sql`), 'utf8');
+    return { name: tag, text, hash: createHash('sha256').update(text).digest('hex') };
+  });
 }
 
 async function createDatabase(address: { socketDirectory: string; user: string; database: string }): Promise<void> {
@@ -35,7 +71,7 @@ async function createDatabase(address: { socketDirectory: string; user: string; 
   }
 }
 
-/** Makes the audit partitions of this month and the next ones; those that exist stay as they are. Safe in parallel. */
+/** Makes the audit partitions of this month and the next ones; those that exist stay as they are. */
 export async function ensureAuditPartitions(sql: Sql, now: Date): Promise<void> {
   for (let ahead = 0; ahead <= MONTHS_AHEAD; ahead++) {
     const from = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + ahead, 1));

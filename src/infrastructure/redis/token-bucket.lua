@@ -14,9 +14,10 @@ for i, key in ipairs(KEYS) do
   local capacity = tonumber(ARGV[2 * i])
   local window = tonumber(ARGV[2 * i + 1])
   local stored = redis.call('HMGET', key, 'tokens', 'at')
-  local since = math.min(tonumber(stored[2] or now), now + window)
+  local left, since = tonumber(stored[1] or capacity), tonumber(stored[2] or now)
+  if since > now + window then left, since = capacity, now end
   local at = math.max(now, since)
-  local tokens = math.min(capacity, tonumber(stored[1] or capacity) + ((at - since) * capacity) / window)
+  local tokens = math.min(capacity, left + ((at - since) * capacity) / window)
   if tokens < cost then drawn = 0 end
   buckets[i] = { key = key, capacity = capacity, window = window, tokens = tokens, at = at }
 end
