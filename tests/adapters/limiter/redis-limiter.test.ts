@@ -71,7 +71,10 @@ describe('The script', () => {
         // A second bucket without a past dates the draw, so that the domain can be asked for the same instant.
         const witness = `script:{${run}}:witness`;
         const sizes = buckets.flatMap(({ limit }) => [limit.capacity, limit.windowSeconds * 1000]);
-        const reply = (await redis.eval(SCRIPT, keys.length + 1, ...keys, witness, cost, ...sizes, 1000, 1000)) as [number, ...string[]];
+        const reply = (await redis.eval(SCRIPT, keys.length + 1, ...keys, witness, cost, ...sizes, 1000, 3_600_000)) as [
+          number,
+          ...string[],
+        ];
         const [drawn, ...left] = reply;
         const at = await redis.hget(witness, 'at');
         if (drawn === 0) {
@@ -87,8 +90,9 @@ describe('The script', () => {
           const expected = draw(before[index], limit, cost, Number(at));
           expect(expected.allowed).toBe(true);
           expect(Number(left[index])).toBe(expected.state.tokens);
-          expect(Number(await redis.hget(key, 'tokens'))).toBe(expected.state.tokens);
-          expect(Number(await redis.hget(key, 'at'))).toBe(expected.state.updatedAtMs);
+          const stored = await redis.hgetall(key);
+          if (stored['at'] === undefined) continue; // full again by now, and so gone
+          expect([Number(stored['tokens']), Number(stored['at'])]).toEqual([expected.state.tokens, expected.state.updatedAtMs]);
         }
       }),
       { numRuns: 150 },

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+/** Files run side by side, each with a database and a Redis key prefix of its own (tests/support/global-setup.ts). */
+export default defineConfig({
+  test: {
+    include: ['tests/**/*.test.ts'],
+    globalSetup: ['tests/support/global-setup.ts'],
+    maxWorkers: 3,
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
+    teardownTimeout: 20_000,
+  },
+});
