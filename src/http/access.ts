@@ -3,7 +3,7 @@ import type { AccessTokens, Clock, RateLimiter } from '#application/ports/servic
 import type { Store } from '#application/ports/store.ts';
 import { refuse } from '#domain/problems.ts';
 import { permissionsOf } from '#domain/roles.ts';
-import { limitHeaders } from './limits.ts';
+import { addLimitHeaders } from './limits.ts';
 import { RefusalError } from './problem.ts';
 import type { Access, Principal } from './route.ts';
 
@@ -29,7 +29,7 @@ export function accessCheck({ store, accessTokens, limiter, clock }: Needs) {
     if (access.permission && !permissionsOf(live.account.roles).includes(access.permission)) throw new RefusalError(refuse('forbidden'));
     if (!SAFE_METHODS.has(request.method)) {
       const { allowed, readings } = await limiter.take([{ limit: 'per-user', key: live.account.id }], 'local');
-      reply.headers(limitHeaders(readings));
+      addLimitHeaders(reply, readings);
       if (!allowed) {
         const retryAfterSeconds = Math.max(...readings.map((reading) => reading.retryAfterSeconds));
         throw new RefusalError(refuse('rate-limited', { retryAfterSeconds }));

@@ -1,10 +1,16 @@
 import rateLimit, { type FastifyRateLimitStore, type RateLimitOptions } from '@fastify/rate-limit';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Bucket, BucketReading, RateLimiter } from '#application/ports/services.ts';
 import { networkOf } from '#domain/network.ts';
 import { refuse } from '#domain/problems.ts';
 import type { RateLimitName } from '#domain/rate-limit.ts';
 import { RefusalError } from './problem.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    limitSerial: number;
+  }
+}
 
 /**
  * The limits per address, through @fastify/rate-limit: the coarse one of everything under the API, and with it, in the same
@@ -13,15 +19,17 @@ import { RefusalError } from './problem.ts';
  */
 export async function installLimits(app: FastifyInstance, limiter: RateLimiter): Promise<void> {
   /** From the store, which does not see the request, to the response headers. An entry lives for one hook's time. */
-  const readings = new Map<string, BucketReading[]>();
+  const readings = new Map<number, BucketReading[]>();
+  let serial = 0;
+  app.decorateRequest('limitSerial', 0);
 
   const storeFor = (added: readonly RateLimitName[]): FastifyRateLimitStore => ({
     incr(key, done) {
-      const [requestId = '', network = ''] = key.split(' ');
+      const [number = '', network = ''] = key.split(' ');
       const buckets: Bucket[] = ['per-ip' as const, ...added].map((limit) => ({ limit, key: network }));
       limiter.take(buckets, added.length > 0 ? 'refuse' : 'local').then(
         (taken) => {
-          readings.set(requestId, taken.readings);
+          readings.set(Number(number), taken.readings);
           done(null, { current: taken.allowed ? 0 : 2, ttl: 1000 * retryAfter(taken.readings) });
         },
         (error: Error) => done(error),
@@ -39,7 +47,10 @@ export async function installLimits(app: FastifyInstance, limiter: RateLimiter):
     max: 1, // the buckets decide; the store reports within or beyond
     timeWindow: 1000,
     store: LimiterStore as never, // the plugin's type wants a constructor with its own options
-    keyGenerator: (request) => `${request.id} ${networkOf(request.ip)}`,
+    keyGenerator: (request) => {
+      request.limitSerial = ++serial; // not the request id: the client chooses that one
+      return `${request.limitSerial} ${networkOf(request.ip)}`;
+    },
     addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false, 'retry-after': false },
     addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     errorResponseBuilder: (request) => {
@@ -49,7 +60,7 @@ export async function installLimits(app: FastifyInstance, limiter: RateLimiter):
   });
   app.addHook('preParsing', (request, reply, payload, done) => {
     const taken = take(readings, request);
-    if (taken.length > 0) reply.headers(limitHeaders(taken));
+    if (taken.length > 0) addLimitHeaders(reply, taken);
     done(null, payload);
   });
 }
@@ -63,17 +74,30 @@ export function limitConfig(added: readonly RateLimitName[]): RateLimitOptions {
 export function limitHeaders(readings: readonly BucketReading[]): Record<string, string> {
   return {
     'ratelimit-policy': readings.map(({ limit, capacity, windowSeconds }) => `"${limit}";q=${capacity};w=${windowSeconds}`).join(', '),
-    ratelimit: readings.map(({ limit, remaining, resetSeconds }) => `"${limit}";r=${Math.floor(remaining)};t=${resetSeconds}`).join(', '),
+    ratelimit: readings
+      .map(
+        ({ limit, remaining, resetSeconds, retryAfterSeconds }) =>
+          `"${limit}";r=${Math.floor(remaining)};t=${remaining < 1 ? retryAfterSeconds : resetSeconds}`,
+      )
+      .join(', '),
   };
+}
+
+/** Adds to those that are there: a request may draw from the address's buckets and from the account's. */
+export function addLimitHeaders(reply: FastifyReply, readings: readonly BucketReading[]): void {
+  for (const [name, value] of Object.entries(limitHeaders(readings))) {
+    const before = reply.getHeader(name);
+    reply.header(name, before === undefined ? value : `${before}, ${value}`);
+  }
 }
 
 function retryAfter(readings: readonly BucketReading[]): number {
   return Math.max(1, ...readings.map(({ retryAfterSeconds }) => retryAfterSeconds));
 }
 
-function take(readings: Map<string, BucketReading[]>, request: FastifyRequest): BucketReading[] {
-  const taken = readings.get(request.id) ?? [];
-  readings.delete(request.id);
+function take(readings: Map<number, BucketReading[]>, request: FastifyRequest): BucketReading[] {
+  const taken = readings.get(request.limitSerial) ?? [];
+  readings.delete(request.limitSerial);
   return taken;
 }
 

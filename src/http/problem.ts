@@ -79,7 +79,8 @@ export function installProblems(app: FastifyInstance, issuer: string): void {
 
 /** 404, or 405 with `Allow` where the path answers to other methods (RFC 9110 15.5.6). */
 export function installNotFound(app: FastifyInstance, issuer: string, methodsOf: (path: string) => string[]): void {
-  app.setNotFoundHandler((request, reply) => {
+  // Limited like the API itself, or guessing paths would be free.
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {
     const methods = methodsOf(request.url.split('?')[0] ?? '/');
     if (methods.length === 0) return sendProblem(reply, refuse('not-found'), issuer);
     return sendProblem(reply.header('allow', methods.join(', ')), refuse('method-not-allowed'), issuer);

@@ -58,8 +58,9 @@ export function signingKey(pem: string, rsaAlg: Algorithm = 'RS256'): SigningKey
   const kid = createHash('sha256').update(JSON.stringify(members)).digest('base64url'); // RFC 7638 3: members in this order
   const digest = alg === 'Ed25519' ? null : 'sha256';
   const options = alg === 'PS256' ? PSS : alg === 'ES256' ? ({ dsaEncoding: 'ieee-p1363' } as const) : {};
-  const forSigning = { key: privateKey, ...options };
-  const forVerifying = { key: publicKey, ...options };
+  // RS256 needs no options, and a bare key is the cheaper argument.
+  const forSigning = alg === 'RS256' ? privateKey : { key: privateKey, ...options };
+  const forVerifying = alg === 'RS256' ? publicKey : { key: publicKey, ...options };
   const signLater = promisify<string | null, Buffer, typeof forSigning, Buffer>(signBytes);
   return {
     kid,

@@ -83,7 +83,7 @@ export function hotPaths(sql: Sql, within: Database['within']): HotPaths {
             insert into tickets (id, purpose, account_id, secret_hash, pending, created_at, expires_at)
             select ${ticket.id}::uuid, ${ticket.purpose}::text, account.id, ${ticket.secretHash}::bytea,
               (select t.pending from tickets t where t.account_id = account.id and t.purpose = ${ticket.purpose} and t.used_at is null
-                and t.expires_at > ${at} order by t.created_at desc limit 1), ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
+                and t.expires_at > ${at} order by t.pending is null, t.created_at desc limit 1), ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
             from account
           ), logged as (${logged})
           ${enqueue(sql, mail, at, sql`select id, email from account`)} returning id`;

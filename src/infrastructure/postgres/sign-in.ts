@@ -35,25 +35,26 @@ export async function countFailure(
   const at = event.occurredAt;
   const lockedUntil = new Date(at.getTime() + lockSeconds * 1000);
   const forgottenAt = new Date(at.getTime() - lockSeconds * 1000);
-  // A lock that runs counts nothing; one that ran out, or a failure long ago, begins anew.
-  const failures = sql`case when t.locked_until > ${at} then t.failures
-    when t.locked_until is not null or t.last_failed_at <= ${forgottenAt} then 1 else t.failures + 1 end`;
+  // One that ran out, or a failure long ago, begins anew. A lock that runs counts nothing: no row comes back then.
+  const failures = sql`case when t.locked_until is not null or t.last_failed_at <= ${forgottenAt} then 1 else t.failures + 1 end`;
   const [row] = await sql<{ locked_until: Date | null }[]>`
     with counted as (
       insert into login_throttles as t (identifier_hash, network, failures, last_failed_at, locked_until)
       values (${identifierHash}, ${network}, 1, ${at}, case when ${maxAttempts}::int <= 1 then ${lockedUntil}::timestamptz end)
       on conflict (identifier_hash, network) do update set
-        failures = ${failures},
-        last_failed_at = case when t.locked_until > ${at} then t.last_failed_at else ${at} end,
-        locked_until = case when t.locked_until > ${at} then t.locked_until
-          when ${failures} >= ${maxAttempts}::int then ${lockedUntil}::timestamptz end
+        failures = ${failures}, last_failed_at = ${at},
+        locked_until = case when ${failures} >= ${maxAttempts}::int then ${lockedUntil}::timestamptz end
+      where t.locked_until is null or t.locked_until <= ${at}
       returning locked_until
     ), logged as (${record(sql, event)}), locked as (${record(
       sql,
       { ...event, type: 'ACCOUNT_LOCKED', risk: AUDIT_EVENTS.ACCOUNT_LOCKED.risk, details: { lock_seconds: lockSeconds } },
-      { id: sql`gen_random_uuid()`, from: sql`from counted where locked_until = ${lockedUntil}` },
+      { id: sql`gen_random_uuid()`, from: sql`from counted where locked_until is not null` },
     )})
-    select locked_until from counted`;
+    select locked_until from counted
+    union all
+    select locked_until from login_throttles
+    where identifier_hash = ${identifierHash} and network = ${network} and not exists (select from counted)`;
   return row?.locked_until ?? null;
 }
 

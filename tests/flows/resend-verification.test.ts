@@ -1,0 +1,64 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { expectProblem, visible } from '#tests/support/api.ts';
+import { HOUR } from '#tests/support/clock.ts';
+import { newEmail, OTHER_PASSWORD, PASSWORD, registeredPerson, tryLogin, verifiedPerson } from '#tests/support/people.ts';
+import { startService } from '#tests/support/service.ts';
+
+const service = await startService();
+const { clock, mail } = service;
+const api = service.api();
+afterAll(service.stop);
+
+const resend = (email: string) => api.post('/api/auth/resend-verification', { email });
+
+describe('asking for the verification mail again', () => {
+  it('[V6.3.8] answers 202 with the same bytes for a waiting, a verified and an unknown address', async () => {
+    const [waiting, verified] = [await registeredPerson(service), await verifiedPerson(service)];
+    const answers = await Promise.all([waiting.email, verified.email, newEmail()].map(resend));
+    for (const answer of answers) {
+      expect(answer).toMatchObject({ status: 202, text: '' });
+      expect(visible(answer)).toEqual(visible(answers[0] ?? answer));
+    }
+    expect(await mail.to(waiting.email)).toHaveLength(2);
+    expect((await mail.to(verified.email)).filter(({ subject }) => subject.includes('Confirm'))).toHaveLength(1);
+  });
+
+  it('sends a link that works, after the first one has expired as well', async () => {
+    const person = await registeredPerson(service);
+    clock.advance(25 * HOUR);
+    await resend(person.email);
+    const token = await mail.token(person.email, 'verify-email');
+    expect(await api.post('/api/auth/verify-email', { token })).toMatchObject({ status: 200 });
+    expect(await tryLogin(api, person)).toMatchObject({ status: 200 });
+  });
+
+  it('carries on what the last registration asked for', async () => {
+    const email = newEmail();
+    await api.post('/api/auth/register', { email, password: OTHER_PASSWORD });
+    await api.post('/api/auth/register', { email, password: PASSWORD });
+    await resend(email);
+    await api.post('/api/auth/verify-email', { token: await mail.token(email, 'verify-email') });
+    expectProblem(await tryLogin(api, { email, password: OTHER_PASSWORD }), 'invalid-credentials');
+    expect(await tryLogin(api, { email, password: PASSWORD })).toMatchObject({ status: 200 });
+  });
+
+  it('by a stranger does not kill the link that its owner holds', async () => {
+    const person = await registeredPerson(service);
+    const token = await mail.token(person.email, 'verify-email');
+    await resend(person.email);
+    expect(await api.post('/api/auth/verify-email', { token })).toMatchObject({ status: 200 });
+  });
+
+  it('[V2.4.1] floods nobody: one address gets as many mails as the limit allows, the answer stays the same', async () => {
+    const narrow = await startService({ settings: { RATE_LIMIT_PASSWORD_RESET: '3/hour' } });
+    try {
+      const { email } = await registeredPerson(narrow);
+      for (const ip of ['198.51.100.1', '198.51.100.2', '198.51.100.3', '198.51.100.4', '198.51.100.5']) {
+        expect(await narrow.api({ ip }).post('/api/auth/resend-verification', { email })).toMatchObject({ status: 202 });
+      }
+      expect(await narrow.mail.to(email)).toHaveLength(3);
+    } finally {
+      await narrow.stop();
+    }
+  });
+});
