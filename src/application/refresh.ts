@@ -30,7 +30,7 @@ export function refresh(needs: Needs<'store' | 'accessTokens' | 'refreshTokens' 
       idleSeconds: policy.lifetimes.refreshTokenSeconds,
       client,
       event: auditEvent(secrets, 'TOKEN_REFRESHED', client, at, { sessionId: parts.sessionId }),
-      theftMail: mail.refreshTokenReused(at),
+      theftMail: () => mail.refreshTokenReused(at),
     });
     if (rotation === null) return refuse('invalid-refresh-token');
     if (rotation.outcome === 'reused') {

@@ -65,12 +65,14 @@ export async function buildServer({ routes, store, accessTokens, limiter, clock,
   installJsonBody(app);
   greet(app, settings);
   await installSecurityHeaders(app, issuer);
-  await app.register(cors, {
-    origin: settings.corsOrigins.length > 0 ? settings.corsOrigins : false,
-    methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['X-Request-Id', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'WWW-Authenticate'],
-    maxAge: 600,
-  });
+  if (settings.corsOrigins.length > 0) {
+    await app.register(cors, {
+      origin: settings.corsOrigins,
+      methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      exposedHeaders: ['X-Request-Id', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'WWW-Authenticate'],
+      maxAge: 600,
+    });
+  }
   await installLimits(app, limiter);
   mount(app, routes, accessCheck({ store, accessTokens, limiter, clock }), issuer);
   await reference(app, openApiDocument(routes, urlsOf, { title: settings.productName, issuer, version: settings.version }));

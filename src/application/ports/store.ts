@@ -191,7 +191,7 @@ export interface HotPaths {
   /**
    * The use of a refresh token as one UPDATE (RFC 9700 4.14.2, CVE-2026-1035: never check, then mark).
    * The newest counter rotates; the one before it, within the grace and while its successor is unused, gets the same
-   * successor; any older one ends the session, records REFRESH_TOKEN_REUSED and queues `theftMail`.
+   * successor. Any older one, in a second statement, ends the session, records REFRESH_TOKEN_REUSED and queues `theftMail`.
    * @returns null when there is no such session, the secret is another's, or it has ended
    */
   rotate(input: {
@@ -204,7 +204,7 @@ export interface HotPaths {
     client: { ip: string; userAgent: string | null };
     /** Its type and risk are completed by the outcome. */
     event: AuditEvent;
-    theftMail: OutboxMessage;
+    theftMail: () => OutboxMessage;
   }): Promise<Rotation | null>;
 
   /**

@@ -1,9 +1,8 @@
 import type { Sql } from 'postgres';
 import type { HotPaths } from '#application/ports/store.ts';
-import { AUDIT_EVENTS } from '#domain/audit-event.ts';
 import type { Database } from './connect.ts';
 import { enqueue, record } from './parts.ts';
-import { accountColumns, sessionColumns } from './reads.ts';
+import { endReused, rotate } from './refresh-rotation.ts';
 import { register } from './register.ts';
 import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.ts';
 import { countFailure, findForSignIn, openSession } from './sign-in.ts';
@@ -28,39 +27,7 @@ export function hotPaths(sql: Sql, within: Database['within']): HotPaths {
         return row ? { session: sessionOf(row), account: accountOf(row) } : null;
       }),
 
-    rotate: ({ sessionId, secretHash, counter, at, graceSeconds, idleSeconds, client, event, theftMail }) =>
-      within(async () => {
-        const graceBeganAt = new Date(at.getTime() - graceSeconds * 1000);
-        const idleEndAt = new Date(at.getTime() + idleSeconds * 1000);
-        const [row] = await sql<(SessionRow & AccountRow & { refresh_counter: number; rotated_at: Date; revoked_at: Date | null })[]>`
-          with moved as (
-            update sessions s set
-              refresh_counter = case when s.refresh_counter = ${counter} then s.refresh_counter + 1 else s.refresh_counter end,
-              rotated_at = case when s.refresh_counter = ${counter} then ${at}::timestamptz else s.rotated_at end,
-              last_seen_at = case when s.refresh_counter = ${counter} then ${at}::timestamptz else s.last_seen_at end,
-              ip = case when s.refresh_counter = ${counter} then ${client.ip}::text else s.ip end,
-              user_agent = case when s.refresh_counter = ${counter} then ${client.userAgent}::text else s.user_agent end,
-              idle_end_at = case when s.refresh_counter = ${counter} then least(${idleEndAt}::timestamptz, s.absolute_end_at) else s.idle_end_at end,
-              revoked_at = case when s.refresh_counter = ${counter}
-                or (s.refresh_counter = ${counter}::int + 1 and s.rotated_at > ${graceBeganAt}) then null else ${at}::timestamptz end,
-              revoked_reason = case when s.refresh_counter = ${counter}
-                or (s.refresh_counter = ${counter}::int + 1 and s.rotated_at > ${graceBeganAt}) then null else 'refresh-token-reused' end
-            from accounts a
-            where s.id = ${sessionId} and a.id = s.account_id and s.refresh_secret_hash = ${secretHash} and s.revoked_at is null
-              and s.idle_end_at > ${at} and s.absolute_end_at > ${at} and s.refresh_counter >= ${counter}
-            returning ${sessionColumns(sql)}, a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status,
-              a.roles, a.created_at as account_created_at, s.refresh_counter, s.rotated_at, s.revoked_at
-          ), logged as (${record(sql, event, {
-            type: sql`case when revoked_at is null then 'TOKEN_REFRESHED' else 'REFRESH_TOKEN_REUSED' end`,
-            risk: sql`case when revoked_at is null then 0 else ${AUDIT_EVENTS.REFRESH_TOKEN_REUSED.risk}::int end`,
-            accountId: sql`account_id`,
-            from: sql`from moved`,
-          })}), mailed as (${enqueue(sql, theftMail, at, sql`select account_id, email from moved where revoked_at is not null`)})
-          select * from moved`;
-        if (!row) return null;
-        const outcome = row.revoked_at ? 'reused' : row.rotated_at.getTime() === at.getTime() ? 'rotated' : 'retried';
-        return { outcome, session: sessionOf(row), account: accountOf(row), counter: row.refresh_counter };
-      }),
+    rotate: (use) => within(async () => (await rotate(sql, use)) ?? (await endReused(sql, use))),
 
     sendLink: ({ email, to, ticket, mail, event, at }) =>
       within(async () => {
