@@ -1,0 +1,29 @@
+import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
+import { migrate } from '#infrastructure/postgres/migrate.ts';
+import { loadConfig } from '../config.ts';
+import type { Command } from './command.ts';
+
+/** Brings the schema up to date without starting the service: for a release job that runs before the new version does. */
+export const migrateCommand: Command = {
+  summary: 'bring the database schema up to date',
+  help: `Usage: latchkey migrate
+
+Applies pending migrations to DATABASE_URL, or to the embedded database in DATA_DIR. Any number at once is safe. The service
+does the same at its start.
+
+Example:
+  DATABASE_URL_FILE=/run/secrets/database-url latchkey migrate`,
+
+  async run(_args, out) {
+    const config = loadConfig(process.env);
+    const embedded = config.DATABASE_URL ? null : await startEmbeddedPostgres(config.DATA_DIR, out.complain);
+    try {
+      const address = embedded?.address ?? { url: config.DATABASE_URL?.reveal() ?? '' };
+      const applied = await migrate(address, new Date());
+      out.print(applied.length > 0 ? `Applied: ${applied.join(', ')}` : 'The schema is up to date');
+      return 0;
+    } finally {
+      await embedded?.stop();
+    }
+  },
+};
