@@ -6,6 +6,15 @@ import type { Route } from './route.ts';
 
 type Json = Record<string, unknown>;
 
+const TAGS: Record<string, string> = {
+  'Registration and e-mail': 'Accounts begin here; whether an address has one is never told.',
+  'Signing in': 'Sessions: a short access token for every service, a rotating refresh token for this one.',
+  'The account': 'What a signed-in user sees and changes.',
+  'For other services': 'Keys and metadata; keep them as long as their max-age says.',
+  Operations: 'For Kubernetes, balancers and people who debug.',
+  Development: 'Never in production.',
+};
+
 /** What the edge itself may answer, by what the route declares. */
 function edgeProblems({ access, body, params, query, limits, path, method }: Route): ProblemCode[] {
   const codes: ProblemCode[] = ['misdirected-request', 'internal-error'];
@@ -44,7 +53,10 @@ export function openApiDocument(
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: info.issuer }],
-    tags: [...new Set(routes.filter(({ hidden }) => !hidden).map(({ tag }) => tag))].map((name) => ({ name })),
+    tags: [...new Set(routes.filter(({ hidden }) => !hidden).map(({ tag }) => tag))].map((name) => ({
+      name,
+      description: TAGS[name] ?? name,
+    })),
     paths,
     components: {
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'An access token of this service' } },

@@ -1,0 +1,74 @@
+import Fastify from 'fastify';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { requireAccess } from '#http/mount.ts';
+import { codeOf } from '../support/openapi-check.ts';
+import { signedInPerson } from '../support/people.ts';
+import { startService, type TestService } from '../support/service.ts';
+
+/** Every route that is registered, with every wrong kind of credential. A route added later is in it by itself. */
+
+let service: TestService;
+beforeAll(async () => {
+  service = await startService();
+});
+afterAll(() => service.stop());
+
+/** Public by decision: adding to this list is a change that a reviewer sees. */
+const PUBLIC = [
+  'GET /',
+  'GET /.well-known/jwks.json',
+  'GET /.well-known/oauth-authorization-server',
+  'GET /.well-known/openid-configuration',
+  'GET /dev/mailbox',
+  'GET /forgot-password',
+  'GET /health',
+  'GET /health/live',
+  'GET /health/ready',
+  'GET /pages/form.js',
+  'GET /pages/style.css',
+  'GET /problems/{code}',
+  'GET /reset-password',
+  'GET /verify-email',
+  'POST /api/auth/forgot-password',
+  'POST /api/auth/login',
+  'POST /api/auth/logout',
+  'POST /api/auth/refresh',
+  'POST /api/auth/register',
+  'POST /api/auth/resend-verification',
+  'POST /api/auth/reset-password',
+  'POST /api/auth/verify-email',
+];
+
+describe('access', () => {
+  it('[V8.2.1] is open only where a reviewed list says so', () => {
+    const open = service.routes.filter(({ access }) => access === 'public').map(({ method, path }) => `${method} ${path}`);
+    expect(open.sort()).toEqual(PUBLIC.sort());
+  });
+
+  it('[V8.3.1] is refused on every other route without a valid credential, at its aliases too', async () => {
+    const person = await signedInPerson(service);
+    const [head = '', body = ''] = person.accessToken.split('.');
+    const none = Buffer.from(JSON.stringify({ alg: 'none', typ: 'at+jwt' })).toString('base64url');
+    const wrong = [undefined, 'rubbish', person.refreshToken, `${head}.${body}.`, `${none}.${body}.`, `${head}.${body}.AAAA`];
+    const guarded = service.routes.filter(({ access }) => access !== 'public');
+    expect(guarded.length).toBeGreaterThan(4);
+    for (const { method, path } of guarded) {
+      for (const prefix of ['/api/auth/', '/api/v1/auth/', '/auth/']) {
+        const url = path.replace('/api/auth/', prefix).replace('{id}', person.sessionId);
+        for (const token of wrong) {
+          const answer = await service.api().request(method, url, token === undefined ? {} : { token });
+          expect(`${method} ${url} ${answer.status} ${codeOf(answer.body)}`).toBe(`${method} ${url} 401 unauthenticated`);
+          expect(answer.headers['www-authenticate']).toMatch(/^Bearer/);
+        }
+      }
+    }
+    expect((await service.api().get('/api/auth/me', person.accessToken)).status).toBe(200);
+  });
+
+  it('must be declared: a server with a route that does not say who may call it does not start', async () => {
+    const app = Fastify();
+    requireAccess(app);
+    app.get('/forgotten', async () => 'secret');
+    await expect(app.ready()).rejects.toThrow('GET /forgotten');
+  });
+});

@@ -1,0 +1,82 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startService, type TestService } from '../support/service.ts';
+
+let service: TestService;
+beforeAll(async () => {
+  service = await startService();
+});
+afterAll(() => service.stop());
+
+describe('the OpenAPI document', () => {
+  it('is valid under the recommended rules of redocly', () => {
+    const dir = mkdtempSync(path.join(tmpdir(), 'latchkey-openapi-'));
+    const file = path.join(dir, 'openapi.json');
+    writeFileSync(file, JSON.stringify(service.app.swagger()));
+    const lint = execFileSync('node_modules/.bin/redocly', ['lint', file, '--format=json'], {
+      encoding: 'utf8',
+      env: { ...process.env, REDOCLY_TELEMETRY: 'off', CI: 'true' },
+    });
+    const { totals } = JSON.parse(lint.slice(lint.indexOf('{'))) as { totals: { errors: number } };
+    expect(totals.errors).toBe(0);
+  });
+
+  it('[V2.1.1] bounds every text that a request may carry', () => {
+    const unbounded: string[] = [];
+    const walk = (schema: unknown, at: string): void => {
+      if (typeof schema !== 'object' || schema === null) return;
+      if (
+        'type' in schema &&
+        schema.type === 'string' &&
+        !('maxLength' in schema || 'enum' in schema || 'format' in schema || 'const' in schema)
+      ) {
+        unbounded.push(at);
+      }
+      for (const [name, member] of Object.entries(schema)) walk(member, `${at}/${name}`);
+    };
+    const { paths } = service.app.swagger() as unknown as {
+      paths: Record<string, Record<string, { requestBody?: unknown; parameters?: unknown }>>;
+    };
+    for (const [url, methods] of Object.entries(paths)) {
+      for (const [method, { requestBody, parameters }] of Object.entries(methods)) {
+        walk(requestBody, `${method} ${url}`);
+        walk(parameters, `${method} ${url}`);
+      }
+    }
+    expect(Object.keys(paths).length).toBeGreaterThan(20);
+    expect(unbounded).toEqual([]);
+  });
+
+  it('marks the paths of the replaced systems as deprecated, and ours as not', () => {
+    const { paths } = service.app.swagger() as unknown as { paths: Record<string, { post?: { deprecated?: boolean } }> };
+    for (const alias of [
+      '/api/v1/auth/login',
+      '/auth/login',
+      '/api/v1/auth/password-reset',
+      '/api/v1/auth/password-reset/verify',
+      '/api/v1/auth/email/verify',
+    ]) {
+      expect(paths[alias]?.post?.deprecated, alias).toBe(true);
+    }
+    expect(paths['/api/auth/login']?.post?.deprecated).toBeUndefined();
+  });
+
+  it('is served to programs, and to people on a page whose scripts our own policy allows [V3.4.3]', async () => {
+    const document = await fetch(`${service.origin}/openapi.json`);
+    expect(await document.json()).toEqual(service.app.swagger());
+    const page = await fetch(`${service.origin}/docs/`);
+    const html = await page.text();
+    expect(page.status).toBe(200);
+    expect(page.headers.get('content-security-policy')).toContain("script-src 'self'");
+    const scripts = [...html.matchAll(/<script([^>]*)>([^<]*)/g)];
+    expect(scripts.length).toBeGreaterThan(0);
+    for (const [, attributes = '', inline = ''] of scripts) {
+      expect(inline.trim()).toBe('');
+      const source = /src="([^"]+)"/.exec(attributes)?.[1] ?? '';
+      expect((await fetch(new URL(source, `${service.origin}/docs/`))).status, source).toBe(200);
+    }
+  });
+});
