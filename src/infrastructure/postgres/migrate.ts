@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Sql } from 'postgres';
-import { connect, type DatabaseAddress } from './connect.ts';
+import { connect, type DatabaseAddress, type Handle } from './connect.ts';
 
 /** One lock for all of Latchkey's migrations in a database: "latchkey" as a number. */
 const LOCK = '7809632214523766137';
+/** While the partitions of a month are made. */
+const PARTITIONS_LOCK = '7809632214523766138';
 const MONTHS_AHEAD = 3;
 const FOLDER = path.join(import.meta.dirname, '../../../drizzle');
 
@@ -64,6 +66,7 @@ function migrationFiles(): { name: string; text: string; hash: string }[] {
 async function createDatabase(address: { socketDirectory: string; user: string; database: string }): Promise<void> {
   const sql = connect({ ...address, database: 'postgres' }, { max: 1 });
   try {
+    await sql`select pg_advisory_lock(${LOCK}::bigint)`;
     const [found] = await sql`select 1 from pg_database where datname = ${address.database}`;
     if (!found) await sql`create database ${sql(address.database)}`;
   } finally {
@@ -71,15 +74,32 @@ async function createDatabase(address: { socketDirectory: string; user: string; 
   }
 }
 
-/** Makes the audit partitions of this month and the next ones; those that exist stay as they are. */
-export async function ensureAuditPartitions(sql: Sql, now: Date): Promise<void> {
-  for (let ahead = 0; ahead <= MONTHS_AHEAD; ahead++) {
+/**
+ * Makes the audit partitions of this month and the next ones; those that exist stay as they are. Any number of processes may
+ * do it at once. What had to go to the default partition meanwhile moves to its month.
+ */
+export async function ensureAuditPartitions(sql: Sql, now: Date, monthsAhead = MONTHS_AHEAD): Promise<void> {
+  for (let ahead = 0; ahead <= monthsAhead; ahead++) {
     const from = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + ahead, 1));
-    const to = new Date(Date.UTC(from.getUTCFullYear(), from.getUTCMonth() + 1, 1));
     const name = `audit_events_${from.toISOString().slice(0, 7).replace('-', '_')}`;
-    // Names and bounds come from a date, never from input; DDL takes no parameters.
-    await sql.unsafe(
-      `create table if not exists "${name}" partition of audit_events for values from ('${from.toISOString()}') to ('${to.toISOString()}')`,
-    );
+    const to = new Date(Date.UTC(from.getUTCFullYear(), from.getUTCMonth() + 1, 1));
+    if (!(await isTable(sql, name))) await sql.begin((tx) => makePartition(tx, name, from, to));
   }
+}
+
+async function makePartition(tx: Handle, name: string, from: Date, to: Date): Promise<void> {
+  await tx`select pg_advisory_xact_lock(${PARTITIONS_LOCK}::bigint)`;
+  if (await isTable(tx, name)) return;
+  // Nothing may land in the default partition between the move and the end: the month would be refused for it.
+  await tx`lock table audit_events_default in access exclusive mode`;
+  await tx`create table ${tx(name)} (like audit_events)`;
+  await tx`with moved as (delete from audit_events_default where occurred_at >= ${from} and occurred_at < ${to} returning *)
+    insert into ${tx(name)} select * from moved`;
+  // The bounds come from a date, never from input; DDL takes no parameters.
+  await tx.unsafe(`alter table audit_events attach partition ${name} for values from ('${from.toISOString()}') to ('${to.toISOString()}')`);
+}
+
+async function isTable(sql: Handle, name: string): Promise<boolean> {
+  const [row] = await sql<{ found: boolean }[]>`select to_regclass(${name}) is not null as found`;
+  return row?.found ?? false;
 }

@@ -11,6 +11,9 @@ type MessageRow = {
   attempts: number;
 };
 
+/** A provider's words are kept as far as they help. */
+const LONGEST_ERROR = 500;
+
 /** The outbox for its workers. A claim moves the next attempt behind the lease: a worker that dies loses nothing. */
 export function postgresOutbox({ sql, within }: Database): Outbox {
   return {
@@ -28,13 +31,16 @@ export function postgresOutbox({ sql, within }: Database): Outbox {
       }),
     markSent: (id, providerId, at) =>
       within(async () => {
-        await sql`update outbox set sent_at = ${at}, provider_id = ${providerId}, sealed = null, last_error = null where id = ${id}`;
+        await sql`update outbox set sent_at = ${at}, provider_id = ${providerId}, sealed = null, last_error = null
+          where id = ${id} and sent_at is null and failed_at is null`;
       }),
     markFailed: (id, error, nextAttemptAt, at) =>
       within(async () => {
-        const reason = error.slice(0, 500);
-        if (nextAttemptAt) await sql`update outbox set next_attempt_at = ${nextAttemptAt}, last_error = ${reason} where id = ${id}`;
-        else await sql`update outbox set failed_at = ${at}, last_error = ${reason}, sealed = null where id = ${id}`;
+        const reason = error.slice(0, LONGEST_ERROR).replaceAll('\0', '').toWellFormed();
+        // A worker whose lease ran out while it tried changes nothing about what another one has sent meanwhile.
+        const waits = sql`id = ${id} and sent_at is null and failed_at is null`;
+        if (nextAttemptAt) await sql`update outbox set next_attempt_at = ${nextAttemptAt}, last_error = ${reason} where ${waits}`;
+        else await sql`update outbox set failed_at = ${at}, last_error = ${reason}, sealed = null where ${waits}`;
       }),
     backlog: (at) =>
       within(async () => {

@@ -1,7 +1,7 @@
 import type { Fragment } from 'postgres';
 import type { OutboxMessage } from '#application/ports/store.ts';
 import type { AuditEvent } from '#domain/audit-event.ts';
-import type { Handle } from './reads.ts';
+import type { Handle } from './connect.ts';
 
 /** Pieces that several statements are made of, so that a flow's commit is one statement (DESIGN 5). */
 

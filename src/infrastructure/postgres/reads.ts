@@ -1,9 +1,6 @@
-import type { ISql } from 'postgres';
 import type { Reads } from '#application/ports/store.ts';
+import type { Handle } from './connect.ts';
 import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.ts';
-
-/** The pool or a transaction: what a statement can be sent with. */
-export type Handle = ISql;
 
 export function accountColumns(sql: Handle) {
   return sql`a.id as account_id, a.email, a.email_verified_at, a.username, a.display_name, a.password_hash, a.status, a.roles,

@@ -6,10 +6,14 @@ import { record } from './parts.ts';
 
 /** Two registrations that meet see each other at the latest the second time; more is for what nobody thought of. */
 const MOST_TRIES = 5;
+/** Sets these advisory locks apart from others: the seed of the name's hash. */
+const NAME_LOCKS = 2;
 
 /**
- * A registration as one statement, see HotPaths.register. `on conflict do nothing` also meets rows committed after this
- * statement's snapshot: then neither a new nor an existing account is in sight, and it is asked again.
+ * A registration as one statement, see HotPaths.register. The name is asked about before the address: a name that is taken
+ * answers the same for both, so that two registrations at once cannot tell whether an address has an account. For that too,
+ * registrations of one name queue (`gate`). Who had to wait, or met a row committed after the statement's snapshot
+ * (`on conflict do nothing` sees those), has neither a new nor an existing account in sight, and asks again.
  */
 export async function register(
   sql: Sql,
@@ -30,19 +34,26 @@ async function attempt(
   const name = username?.canonical ?? null;
   const pending = JSON.stringify({ passwordHash, username, displayName });
   const [row] = await sql<{ state: 'new' | 'pending' | 'verified' | null; username_taken: boolean }[]>`
-    with held as (
-      select 1 from tickets where reserved_username = ${name} and used_at is null and expires_at > ${at}
+    with taken as (
+      select from accounts where username_canonical = ${name}
+      union all select from tickets where reserved_username = ${name} and used_at is null and expires_at > ${at}
+    ), gate as materialized (
+      select case when ${name}::text is null or exists (select from taken) then true
+        when pg_try_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint)) then true
+        else pg_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint)) is null end as is_open
+    ), allowed as (
+      select from gate where is_open and not exists (select from taken)
     ), created as (
       insert into accounts (id, email, email_canonical, username, username_canonical, display_name, password_hash, created_at, updated_at)
       select ${accountId}::uuid, ${email.given}::text, ${email.canonical}::text, ${username?.given ?? null}::text, ${name}::text,
         ${displayName}::text, ${passwordHash}::text, ${at}::timestamptz, ${at}::timestamptz
-      where not exists (select from held)
+      from allowed
       on conflict do nothing returning id, email
     ), target as (
       select id, email, 'new' as state from created
       union all
       select id, email, case when email_verified_at is null then 'pending' else 'verified' end
-      from accounts where email_canonical = ${email.canonical} and not exists (select from created)
+      from accounts where email_canonical = ${email.canonical} and exists (select from allowed) and not exists (select from created)
     ), issued as (
       insert into tickets (id, purpose, account_id, secret_hash, pending, reserved_username, created_at, expires_at)
       select ${ticket.id}::uuid, ${ticket.purpose}::text, id, ${ticket.secretHash}::bytea,
@@ -60,8 +71,7 @@ async function attempt(
       from target join (${choices(sql, verifyMail, existingMail)}) as m (for_verified, id, template, sealed, expires_at)
         on m.for_verified = (target.state = 'verified') and m.id is not null
     )
-    select (select state from target) as state,
-      exists (select from held) or exists (select from accounts where username_canonical = ${name}) as username_taken`;
+    select (select state from target) as state, exists (select from taken) as username_taken`;
   if (row?.state === 'new') return 'registered';
   if (row?.state) return 'email-taken';
   return row?.username_taken ? 'username-taken' : 'raced';

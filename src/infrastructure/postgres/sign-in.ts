@@ -70,7 +70,7 @@ export async function openSession(
   const [row] = await sql<{ unchanged: boolean; locked: boolean }[]>`
     with unchanged as (
       select id from accounts where id = ${session.accountId} and password_hash = ${seenPasswordHash} and status = 'active'
-      ${rehashed === null ? sql`for share` : sql`for update`}
+      ${rehashed === null ? sql`for share` : sql`for no key update`}
     ), lane as (
       select from login_throttles
       where identifier_hash = ${key.identifierHash} and network = ${key.network} and locked_until > ${at}

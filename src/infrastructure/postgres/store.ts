@@ -5,11 +5,11 @@ import { reads } from './reads.ts';
 import { writes } from './writes.ts';
 
 /** The store on PostgreSQL. A read is one statement on the pool: a READ ONLY transaction around it would cost two round trips. */
-export function postgresStore({ sql, within }: Database): Store {
-  const records = reads(sql);
+export function postgresStore(database: Database): Store {
+  const records = reads(database.sql);
   return {
-    read: (query) => within(() => query(records)),
-    transaction: <T>(work: Parameters<Store['transaction']>[0]) => within(() => sql.begin((tx) => work(writes(tx)))) as Promise<T>,
-    hot: hotPaths(sql, within),
+    read: (query) => database.within(() => query(records), { isRepeatable: true }),
+    transaction: (work) => database.transaction((tx) => work(writes(tx))),
+    hot: hotPaths(database.sql, database.within),
   };
 }

@@ -1,17 +1,25 @@
 import type { PendingRegistration, Writes } from '#application/ports/store.ts';
+import type { Handle } from './connect.ts';
 import { enqueue, record } from './parts.ts';
-import { accountColumns, type Handle, reads, sessionColumns } from './reads.ts';
+import { accountColumns, reads, sessionColumns } from './reads.ts';
 import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.ts';
 
-/** The verbs of a transaction; each is one statement and atomic by itself: never check, then write (ASVS 15.4.2). */
+/**
+ * The verbs of a transaction; each is one statement and atomic by itself: never check, then write (ASVS 15.4.2). Those that
+ * reach several rows of an account lock the account first, so that no two of them wait for each other (ASVS 15.4.3).
+ */
 export function writes(sql: Handle): Writes {
   const read = reads(sql);
   return {
     tickets: {
       async redeem(purpose, secretHash, at) {
         const [row] = await sql<{ account_id: string; pending: PendingRegistration | null }[]>`
-          update tickets set used_at = ${at}
-          where secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null and expires_at > ${at}
+          with owner as (
+            select a.id from tickets t join accounts a on a.id = t.account_id where t.secret_hash = ${secretHash} for no key update of a
+          )
+          update tickets set used_at = ${at} from owner
+          where tickets.account_id = owner.id and secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null
+            and expires_at > ${at}
           returning account_id, pending`;
         return row ? { accountId: row.account_id, pending: row.pending } : null;
       },
@@ -79,8 +87,9 @@ export function writes(sql: Handle): Writes {
       },
       async endAll(accountId, reason, at, exceptId) {
         const rows = await sql`
-          update sessions set revoked_at = ${at}, revoked_reason = ${reason}
-          where account_id = ${accountId} and revoked_at is null and id is distinct from ${exceptId ?? null}::uuid
+          with owner as (select id from accounts where id = ${accountId} for no key update)
+          update sessions set revoked_at = ${at}, revoked_reason = ${reason} from owner
+          where account_id = owner.id and revoked_at is null and sessions.id is distinct from ${exceptId ?? null}::uuid
           returning idle_end_at > ${at} and absolute_end_at > ${at} as lived`;
         return rows.filter((row) => row['lived']).length;
       },

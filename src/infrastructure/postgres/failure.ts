@@ -1,0 +1,46 @@
+/** What an error of postgres.js says about the server. */
+
+const BROKEN = new Set([
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED',
+  'CONNECT_TIMEOUT',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOENT', // the socket of the embedded server
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  '53300', // too many connections
+  '57P01', // shut down by an administrator
+  '57P02', // shut down by a crash
+  '57P03', // starting up
+]);
+
+const LATE = new Set([
+  '57014', // statement_timeout
+  '55P03', // lock_timeout
+]);
+
+/** The connection broke or could not be made: nobody says whether the statement was done. */
+export function isBroken(error: unknown): boolean {
+  const code = codeOf(error);
+  return BROKEN.has(code) || code.startsWith('08');
+}
+
+/** The connection broke under a statement that had been handed to it, as against one that the server itself refused. */
+export function isCutOff(error: unknown): boolean {
+  return isBroken(error) && error instanceof Error && error.name !== 'PostgresError' && 'query' in error;
+}
+
+/** The server gave up by itself, at the limits that every connection sets. */
+export function isLate(error: unknown): boolean {
+  return LATE.has(codeOf(error));
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
