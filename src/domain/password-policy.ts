@@ -49,11 +49,10 @@ const LEET: Record<string, string> = { '0': 'o', '1': 'l', '3': 'e', '4': 'a', '
  */
 function isDerivedFrom(lowerCased: string, context: readonly string[]): boolean {
   const plain = (text: string) => [...text].map((letter) => LEET[letter] ?? letter).join('');
-  const bare = (text: string) => text.replace(/^[^\p{L}]+|[^\p{L}]+$/gu, '');
   const unsigned = lowerCased.replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, '');
-  const forms = [lowerCased, bare(lowerCased), bare(plain(unsigned)), plain(bare(lowerCased))].map(unrepeated);
-  const words = contextWords(context);
-  return forms.some((form) => words.has(form) || words.has(plain(form)));
+  const forms = [lowerCased, plain(unsigned), plain(unsigned.replace(/\d+$/, ''))].map(unrepeated);
+  const words = [...contextWords(context)].flatMap((word) => [word, plain(word)]);
+  return words.some((word) => forms.some((form) => form.includes(word) && !/\p{L}/u.test(form.replace(word, ''))));
 }
 
 function contextWords(context: readonly string[]): Set<string> {

@@ -47,14 +47,16 @@ export function connect(address: DatabaseAddress, options: postgres.Options<Reco
  * are not asked for, because PgBouncer refuses such parameters
  */
 export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { poolSize: number; prepare: boolean }): Database {
-  const limits = prepare ? { statement_timeout: STATEMENT_TIMEOUT_MS, lock_timeout: STATEMENT_TIMEOUT_MS } : {};
+  const limits = { statement_timeout: STATEMENT_TIMEOUT_MS, lock_timeout: STATEMENT_TIMEOUT_MS };
+  // Every statement finds its rows by an index whatever the parameters are: it is planned once, not at each call.
+  const settings = prepare ? { ...limits, plan_cache_mode: 'force_generic_plan' } : {};
   const open = () =>
     connect(address, {
       max: poolSize,
       prepare,
       connect_timeout: CONNECT_TIMEOUT_SECONDS,
       backoff: () => 0.1,
-      connection: { application_name: 'latchkey', ...limits },
+      connection: { application_name: 'latchkey', ...settings },
     });
   let client = open();
   let isClosed = false;
