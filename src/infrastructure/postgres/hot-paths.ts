@@ -1,4 +1,3 @@
-import type { Sql } from 'postgres';
 import type { HotPaths } from '#application/ports/store.ts';
 import type { Database } from './connect.ts';
 import { enqueue, record } from './parts.ts';
@@ -8,9 +7,10 @@ import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.t
 import { countFailure, findForSignIn, openSession } from './sign-in.ts';
 
 /** Each verb a whole flow's commit in one statement, one round trip (DESIGN 5). */
-export function hotPaths(sql: Sql, within: Database['within']): HotPaths {
+export function hotPaths(database: Database): HotPaths {
+  const { sql, within } = database;
   return {
-    register: (registration) => register(sql, within, registration),
+    register: (registration) => register(database, registration),
     findForSignIn: (identifier, key, at) => within(() => findForSignIn(sql, identifier, key, at), { isRepeatable: true }),
     countFailure: (key, policy, event) => within(() => countFailure(sql, key, policy, event)),
     openSession: (input) => within(() => openSession(sql, input)),

@@ -1,7 +1,6 @@
-import type { Sql } from 'postgres';
 import type { OutboxMessage, Registration } from '#application/ports/store.ts';
 import { AUDIT_EVENTS } from '#domain/audit-event.ts';
-import type { Database } from './connect.ts';
+import type { Database, Handle } from './connect.ts';
 import { record } from './parts.ts';
 
 /** Two registrations that meet see each other at the latest the second time; more is for what nobody thought of. */
@@ -10,25 +9,32 @@ const MOST_TRIES = 5;
 const NAME_LOCKS = 2;
 
 /**
- * A registration as one statement, see HotPaths.register. The name is asked about before the address: a name that is taken
- * answers the same for both, so that two registrations at once cannot tell whether an address has an account. For that too,
- * registrations of one name queue (`gate`). Who had to wait, or met a row committed after the statement's snapshot
- * (`on conflict do nothing` sees those), has neither a new nor an existing account in sight, and asks again.
+ * A registration as one statement, see HotPaths.register. The name is asked about before the address: a taken name answers
+ * the same for both, so that two registrations at once cannot tell whether an address has an account. For that too, those of
+ * one name queue for its lock, taken beforehand: a statement that waits for it would go on to look at what was there before.
+ * `on conflict do nothing` also meets rows that are younger than the statement: then neither a new nor an existing account is
+ * in sight, and it is asked again.
  */
 export async function register(
-  sql: Sql,
-  within: Database['within'],
+  { sql, within, transaction }: Database,
   registration: Registration,
 ): Promise<'registered' | 'email-taken' | 'username-taken'> {
+  const name = registration.username?.canonical;
   for (let tries = 1; tries <= MOST_TRIES; tries++) {
-    const outcome = await within(() => attempt(sql, registration));
+    const outcome = await (name === undefined
+      ? within(() => attempt(sql, registration))
+      : transaction(async (tx) => {
+          const lock = tx`select pg_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint))`.execute();
+          const [outcome] = await Promise.all([attempt(tx, registration), lock]); // sent together, the lock first
+          return outcome;
+        }));
     if (outcome !== 'raced') return outcome;
   }
   throw new Error('A registration met others more often than it can');
 }
 
 async function attempt(
-  sql: Sql,
+  sql: Handle,
   { accountId, email, username, displayName, passwordHash, ticket, verifyMail, existingMail, event, at }: Registration,
 ) {
   const name = username?.canonical ?? null;
@@ -37,23 +43,17 @@ async function attempt(
     with taken as (
       select from accounts where username_canonical = ${name}
       union all select from tickets where reserved_username = ${name} and used_at is null and expires_at > ${at}
-    ), gate as materialized (
-      select case when ${name}::text is null or exists (select from taken) then true
-        when pg_try_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint)) then true
-        else pg_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint)) is null end as is_open
-    ), allowed as (
-      select from gate where is_open and not exists (select from taken)
     ), created as (
       insert into accounts (id, email, email_canonical, username, username_canonical, display_name, password_hash, created_at, updated_at)
       select ${accountId}::uuid, ${email.given}::text, ${email.canonical}::text, ${username?.given ?? null}::text, ${name}::text,
         ${displayName}::text, ${passwordHash}::text, ${at}::timestamptz, ${at}::timestamptz
-      from allowed
+      where not exists (select from taken)
       on conflict do nothing returning id, email
     ), target as (
       select id, email, 'new' as state from created
       union all
       select id, email, case when email_verified_at is null then 'pending' else 'verified' end
-      from accounts where email_canonical = ${email.canonical} and exists (select from allowed) and not exists (select from created)
+      from accounts where email_canonical = ${email.canonical} and not exists (select from taken) and not exists (select from created)
     ), issued as (
       insert into tickets (id, purpose, account_id, secret_hash, pending, reserved_username, created_at, expires_at)
       select ${ticket.id}::uuid, ${ticket.purpose}::text, id, ${ticket.secretHash}::bytea,
@@ -77,7 +77,7 @@ async function attempt(
   return row?.username_taken ? 'username-taken' : 'raced';
 }
 
-function choices(sql: Sql, verifyMail: OutboxMessage | null, existingMail: OutboxMessage | null) {
+function choices(sql: Handle, verifyMail: OutboxMessage | null, existingMail: OutboxMessage | null) {
   const line = (isForVerified: boolean, message: OutboxMessage | null) => sql`
     select ${isForVerified}::boolean, ${message?.id ?? null}::uuid, ${message?.template ?? null}::text, ${message?.sealed ?? null}::bytea,
       ${message?.expiresAt ?? null}::timestamptz`;

@@ -10,6 +10,6 @@ export function postgresStore(database: Database): Store {
   return {
     read: (query) => database.within(() => query(records), { isRepeatable: true }),
     transaction: (work) => database.transaction((tx) => work(writes(tx))),
-    hot: hotPaths(database.sql, database.within),
+    hot: hotPaths(database),
   };
 }

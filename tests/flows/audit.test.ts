@@ -1,0 +1,200 @@
+import pino from 'pino';
+import { afterAll, describe, expect, it } from 'vitest';
+import { AUDIT_EVENTS, type AuditEventType } from '#domain/audit-event.ts';
+import type { Answer } from '#tests/support/api.ts';
+import { MINUTE } from '#tests/support/clock.ts';
+import {
+  newEmail,
+  OTHER_PASSWORD,
+  PASSWORD,
+  registeredPerson,
+  signedInPerson,
+  signIn,
+  tokensOf,
+  verifiedPerson,
+} from '#tests/support/people.ts';
+import { startService } from '#tests/support/service.ts';
+
+const service = await startService();
+const { clock, sql, mail } = service;
+afterAll(service.stop);
+
+const IP = '203.0.113.9';
+const api = service.api({ ip: IP, userAgent: 'Auditor/1.0 \u001b[31m{"level":50}' });
+const WRONG = 'wrong horse battery';
+
+/** Each event of the catalogue, and requests of which the last one causes it. */
+const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
+  ACCOUNT_REGISTERED: () => api.post('/api/auth/register', { email: newEmail(), password: PASSWORD }),
+  REGISTRATION_OF_EXISTING: async () =>
+    api.post('/api/auth/register', { email: (await verifiedPerson(service)).email, password: PASSWORD }),
+  SUSPICIOUS_ACTIVITY: () => api.post('/api/auth/register', { email: newEmail(), password: PASSWORD, website_url: 'x' }),
+  EMAIL_VERIFIED: async () => {
+    const token = await mail.token((await registeredPerson(service)).email, 'verify-email');
+    return api.post('/api/auth/verify-email', { token });
+  },
+  VERIFICATION_RESENT: async () => api.post('/api/auth/resend-verification', { email: (await registeredPerson(service)).email }),
+  LOGIN_SUCCEEDED: async () => api.post('/api/auth/login', { email: (await verifiedPerson(service)).email, password: PASSWORD }),
+  LOGIN_FAILED: () => api.post('/api/auth/login', { email: newEmail(), password: WRONG }),
+  LOGIN_REFUSED: async () => api.post('/api/auth/login', { email: (await registeredPerson(service)).email, password: PASSWORD }),
+  ACCOUNT_LOCKED: async () => {
+    const email = newEmail();
+    for (let time = 1; time < 5; time++) await api.post('/api/auth/login', { email, password: WRONG });
+    return api.post('/api/auth/login', { email, password: WRONG });
+  },
+  TOKEN_REFRESHED: async () => api.post('/api/auth/refresh', { refresh_token: (await signedInPerson(service)).refreshToken }),
+  REFRESH_TOKEN_REUSED: async () => {
+    const { refreshToken } = await signedInPerson(service);
+    await api.post('/api/auth/refresh', { refresh_token: refreshToken });
+    clock.advance(MINUTE);
+    return api.post('/api/auth/refresh', { refresh_token: refreshToken });
+  },
+  LOGOUT: async () => api.post('/api/auth/logout', undefined, (await signedInPerson(service)).accessToken),
+  SESSION_ENDED: async () => {
+    const { sessionId, accessToken } = await signedInPerson(service);
+    return api.delete(`/api/auth/sessions/${sessionId}`, accessToken);
+  },
+  OTHER_SESSIONS_ENDED: async () => api.delete('/api/auth/sessions', (await signedInPerson(service)).accessToken),
+  PASSWORD_RESET_REQUESTED: () => api.post('/api/auth/forgot-password', { email: newEmail() }),
+  PASSWORD_RESET: async () => {
+    const { email } = await verifiedPerson(service);
+    await api.post('/api/auth/forgot-password', { email });
+    return api.post('/api/auth/reset-password', { token: await mail.token(email, 'reset-password'), new_password: OTHER_PASSWORD });
+  },
+  PASSWORD_CHANGED: async () => {
+    const body = { current_password: PASSWORD, new_password: OTHER_PASSWORD };
+    return api.post('/api/auth/change-password', body, (await signedInPerson(service)).accessToken);
+  },
+  PASSWORD_CHANGE_FAILED: async () => {
+    const body = { current_password: WRONG, new_password: OTHER_PASSWORD };
+    return api.post('/api/auth/change-password', body, (await signedInPerson(service)).accessToken);
+  },
+  PASSWORD_REHASHED: async () => {
+    const { id, email } = await verifiedPerson(service);
+    await sql`update accounts set password_hash = '$argon2id$v=19$m=8,t=1,p=1$MTIzNDU2Nzg$z2fRHKYKcOPG5Dg6N4nD0JRqOzgjVwQRzMgzVZaOYqE' where id = ${id}`;
+    const weaker = await startService({ settings: { ARGON2_TIME_COST: '2' }, database: service.database, clock });
+    try {
+      await weaker.api().post('/api/auth/register', { email: newEmail(), password: PASSWORD });
+      const [made] = await sql`select password_hash from accounts order by id desc limit 1`;
+      await sql`update accounts set password_hash = ${made?.['password_hash']} where id = ${id}`;
+    } finally {
+      await weaker.stop();
+    }
+    return api.post('/api/auth/login', { email, password: PASSWORD });
+  },
+};
+
+describe('the audit trail', () => {
+  it.each(Object.entries(CAUSES))('[V16.3.3] [V16.2.1] has %s once, with when, where, who and which request', async (type, cause) => {
+    const answer = await cause();
+    const requestId = answer.headers['x-request-id'] ?? '';
+    const events = await sql`select * from audit_events where request_id = ${requestId} and type = ${type}`;
+    expect(events).toHaveLength(1);
+    expect(events[0]).toMatchObject({
+      occurred_at: clock.now(),
+      ip: IP,
+      user_agent: 'Auditor/1.0  [31m{"level":50}',
+      risk: AUDIT_EVENTS[type as AuditEventType].risk,
+    });
+    if (type !== 'LOGIN_FAILED' && type !== 'ACCOUNT_LOCKED' && type !== 'SUSPICIOUS_ACTIVITY' && type !== 'PASSWORD_RESET_REQUESTED') {
+      expect(events[0]?.['account_id']).not.toBeNull();
+    }
+  });
+
+  it('keeps the request id that a client sent, and makes one where it is malformed', async () => {
+    const send = (id: string) =>
+      api.request('POST', '/api/auth/login', { body: { email: newEmail(), password: WRONG }, headers: { 'x-request-id': id } });
+    const kept = await send('trace-7f3a.42');
+    expect(kept.headers['x-request-id']).toBe('trace-7f3a.42');
+    expect(await sql`select 1 from audit_events where request_id = 'trace-7f3a.42'`).toHaveLength(1);
+    const replaced = await send('x"} {"level":60');
+    expect(replaced.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('[V4.1.3] [V15.3.4] has the address of the socket, whatever X-Forwarded-For says, where no proxy is trusted', async () => {
+    const direct = await startService({ settings: { TRUST_PROXY: '' }, database: service.database, clock });
+    try {
+      const answer = await direct.api({ ip: '6.6.6.6' }).post('/api/auth/login', { email: newEmail(), password: WRONG });
+      const [event] = await sql`select ip from audit_events where request_id = ${answer.headers['x-request-id'] ?? ''}`;
+      expect(event?.['ip']).toBe('127.0.0.1');
+    } finally {
+      await direct.stop();
+    }
+  });
+});
+
+describe('secrets', () => {
+  it('[V16.2.5] [V14.2.1] stand in no log line and in no row of any table, the mail that waits included', async () => {
+    const lines: string[] = [];
+    const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
+    const web = await startService({ settings: { ROLE: 'web' }, log }); // no worker: mail stays in the outbox
+    const { database } = web;
+    const worker = () => startService({ settings: { ROLE: 'worker' }, database, clock: web.clock });
+    const dump = async () => {
+      const tables = await web.sql<
+        { name: string }[]
+      >`select table_name as name from information_schema.tables where table_schema = 'public'`;
+      const rows = await Promise.all(tables.map(({ name }) => web.sql`select to_jsonb(t)::text as row from ${web.sql(name)} t`));
+      return rows.flatMap((table) => table.map((row) => String(row['row'])));
+    };
+    try {
+      const client = web.api();
+      const person = { id: '', email: newEmail(), username: '', password: 'canary in the Coal mine 1' };
+      const next = 'another canary sings 2 us';
+      await client.post('/api/auth/register', { email: person.email, password: person.password });
+      const rows = await dump();
+
+      let sender = await worker();
+      const verifyToken = await sender.mail.token(person.email, 'verify-email');
+      await sender.stop();
+      await client.post('/api/auth/verify-email', { token: verifyToken });
+      const { accessToken, refreshToken } = await signIn(client, person);
+      const renewed = tokensOf(await client.post('/api/auth/refresh', { refresh_token: refreshToken }));
+      await client.get('/api/auth/me', accessToken);
+      await client.post('/api/auth/change-password', { current_password: next, new_password: 'third canary 3 sings' }, accessToken);
+      await client.post('/api/auth/forgot-password', { email: person.email });
+      rows.push(...(await dump()));
+
+      sender = await worker();
+      const resetToken = await sender.mail.token(person.email, 'reset-password');
+      await sender.stop();
+      await client.post('/api/auth/reset-password', { token: resetToken, new_password: next });
+      await client.request('POST', '/api/auth/login', { raw: `{"email":"x@example.com","password":"${next}"` });
+      await client.get(`/api/auth/me?access_token=${accessToken}`);
+      rows.push(...(await dump()));
+
+      const secretBytes = (token: string) => Buffer.from(token.slice('lk_rt_'.length), 'base64url').subarray(21, 53);
+      const texts = {
+        password: person.password,
+        next,
+        third: 'third canary 3 sings',
+        verifyToken,
+        resetToken,
+        accessToken,
+        refreshToken,
+        renewed: renewed.refreshToken,
+      };
+      const needles = Object.entries(texts).flatMap(([name, text]) => [
+        [name, text],
+        [`${name} in hex`, Buffer.from(text).toString('hex')],
+        [`${name} in base64`, Buffer.from(text).toString('base64url')],
+      ]);
+      needles.push(['refresh secret', secretBytes(refreshToken).toString('hex')]);
+      expect(rows.length).toBeGreaterThan(10);
+      expect(lines.length).toBeGreaterThan(5);
+      for (const [name = '', needle = ''] of needles) {
+        expect(
+          rows.filter((row) => row.includes(needle)),
+          `${name} in a row`,
+        ).toEqual([]);
+        expect(
+          lines.filter((line) => line.includes(needle)),
+          `${name} in the log`,
+        ).toEqual([]);
+      }
+      expect(rows.some((row) => row.includes('verify-email') && row.includes('"sealed": "\\\\x'))).toBe(true);
+    } finally {
+      await web.stop();
+    }
+  });
+});
