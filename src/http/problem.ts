@@ -67,12 +67,12 @@ export function installProblems(app: FastifyInstance, issuer: string): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     if (error instanceof RefusalError) return sendProblem(reply.headers(error.headers), error.refusal, issuer);
     if (error instanceof DependencyDown) {
-      request.log.warn({ dependency: error.dependency, err: error.cause }, 'a dependency does not answer');
+      request.log.warn({ reqId: request.id, dependency: error.dependency, err: error.cause }, 'a dependency does not answer');
       return sendProblem(reply, refuse('unavailable', { retryAfterSeconds: error.retryAfterSeconds }), issuer);
     }
     const known = error.statusCode === undefined ? undefined : BY_STATUS[error.statusCode];
     if (known) return sendProblem(reply, refuse(known.code, known.detail === undefined ? {} : { detail: known.detail }), issuer);
-    request.log.error({ err: error }, 'request failed');
+    request.log.error({ reqId: request.id, err: error }, 'request failed');
     return sendProblem(reply, refuse('internal-error'), issuer);
   });
 }

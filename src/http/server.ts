@@ -46,6 +46,7 @@ export async function buildServer({ routes, store, accessTokens, limiter, clock,
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: (logger) => logger, // a logger a request would cost more than the one line that it writes
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
     requestIdHeader: false,
     trustProxy: settings.trustProxy.length > 0 ? settings.trustProxy : false,
@@ -92,7 +93,14 @@ function greet(app: FastifyInstance, { allowedHosts }: HttpSettings): void {
   });
   app.addHook('onResponse', (request, reply, done) => {
     const { method, routeOptions, ip } = request;
-    const fields = { method, route: routeOptions.url ?? 'unknown', status: reply.statusCode, ms: Math.round(reply.elapsedTime), ip };
+    const fields = {
+      reqId: request.id,
+      method,
+      route: routeOptions.url ?? 'unknown',
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime),
+      ip,
+    };
     if (!fields.route.startsWith('/health')) request.log.info(fields, 'request');
     done();
   });

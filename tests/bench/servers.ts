@@ -11,7 +11,7 @@ const PLENTY = '100000000/second';
 export async function startLatchkey(databaseUrl: string, port: number): Promise<Server> {
   const dir = mkdtempSync(path.join(tmpdir(), 'latchkey-bench-'));
   const limits = ['PER_IP', 'PER_USER', 'LOGIN', 'REGISTER', 'PASSWORD_RESET'].map((name) => [`RATE_LIMIT_${name}`, PLENTY]);
-  const args = ['--import', './tools/runtime/check-node.mjs', 'src/main.ts'];
+  const args = ['--max-semi-space-size=4', '--import', './tools/runtime/check-node.mjs', 'src/main.ts'];
   const server = await startNode(args, port, '/health/ready', process.cwd(), {
     ...Object.fromEntries(limits),
     DATABASE_URL: databaseUrl,

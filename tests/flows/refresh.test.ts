@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { expectProblem, tally } from '#tests/support/api.ts';
 import { DAY, MINUTE } from '#tests/support/clock.ts';
-import { signedInPerson, signIn, tokensOf } from '#tests/support/people.ts';
+import { signedInPerson, signIn, tokensOf, verifiedPerson } from '#tests/support/people.ts';
 import { startService } from '#tests/support/service.ts';
 
 const service = await startService();
@@ -105,7 +105,7 @@ describe('a refresh token that was stolen', () => {
   });
 
   it('has no grace where the operator wants none', async () => {
-    const strict = await startService({ settings: { REFRESH_REUSE_GRACE_SECONDS: '0' }, database: service.database, clock });
+    const strict = await startService({ settings: { REFRESH_REUSE_GRACE_SECONDS: '0' } });
     try {
       const { refreshToken } = await signedInPerson(strict);
       tokensOf(await refresh(refreshToken, strict.api()));
@@ -175,7 +175,7 @@ describe('what is no refresh token', () => {
       clock,
     });
     try {
-      const { refreshToken } = await signedInPerson(other);
+      const { refreshToken } = await signIn(other.api(), await verifiedPerson(service));
       expectProblem(await refresh(refreshToken), 'invalid-refresh-token');
     } finally {
       await other.stop();

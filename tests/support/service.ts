@@ -5,6 +5,7 @@ import pino, { type Logger } from 'pino';
 import type { Sql } from 'postgres';
 import { inject } from 'vitest';
 import type { Route } from '#http/route.ts';
+import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
 import { compose } from '#src/compose.ts';
 import { type Config, type Environment, loadConfig } from '#src/config.ts';
 import { type Api, apiOf, type Caller } from './api.ts';
@@ -49,14 +50,22 @@ const SETTINGS: Environment = {
 
 export type Given = {
   settings?: Environment;
-  /** Shared with another service of the test, which then is the one to drop it. */
+  /** Shared with another service of the test, which then is the one to drop it. Mail may land in the mailbox of either. */
   database?: TestDatabase;
+  /** Another way to the database than the direct one. */
+  address?: DatabaseAddress;
   clock?: TestClock;
   log?: Logger;
 };
 
 /** The whole service in this process, on a database and a Redis prefix of its own. */
-export async function startService({ settings = {}, database: given, clock = testClock(), log }: Given = {}): Promise<TestService> {
+export async function startService({
+  settings = {},
+  database: given,
+  address,
+  clock = testClock(),
+  log,
+}: Given = {}): Promise<TestService> {
   const redisUrl = inject('redisUrl');
   const config = loadConfig({
     ...SETTINGS,
@@ -67,7 +76,7 @@ export async function startService({ settings = {}, database: given, clock = tes
   });
   const database = given ?? (await testDatabase());
   const service = await compose(config, {
-    database: database.address,
+    database: address ?? database.address,
     secretKey: Buffer.from(config.SECRET_KEY?.reveal() ?? ''),
     log: log ?? pino({ level: config.LOG_LEVEL }),
     clock,

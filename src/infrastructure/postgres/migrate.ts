@@ -6,8 +6,6 @@ import { connect, type DatabaseAddress, type Handle } from './connect.ts';
 
 /** One lock for all of Latchkey's migrations in a database: "latchkey" as a number. */
 const LOCK = '7809632214523766137';
-/** While the partitions of a month are made. */
-const PARTITIONS_LOCK = '7809632214523766138';
 const MONTHS_AHEAD = 3;
 const FOLDER = path.join(import.meta.dirname, '../../../drizzle');
 
@@ -88,10 +86,9 @@ export async function ensureAuditPartitions(sql: Sql, now: Date, monthsAhead = M
 }
 
 async function makePartition(tx: Handle, name: string, from: Date, to: Date): Promise<void> {
-  await tx`select pg_advisory_xact_lock(${PARTITIONS_LOCK}::bigint)`;
+  // Events wait meanwhile: one on its way to the default partition would be refused, or have the month refused.
+  await tx`lock table only audit_events in share row exclusive mode`;
   if (await isTable(tx, name)) return;
-  // Nothing may land in the default partition between the move and the end: the month would be refused for it.
-  await tx`lock table audit_events_default in access exclusive mode`;
   await tx`create table ${tx(name)} (like audit_events)`;
   await tx`with moved as (delete from audit_events_default where occurred_at >= ${from} and occurred_at < ${to} returning *)
     insert into ${tx(name)} select * from moved`;
@@ -100,6 +97,6 @@ async function makePartition(tx: Handle, name: string, from: Date, to: Date): Pr
 }
 
 async function isTable(sql: Handle, name: string): Promise<boolean> {
-  const [row] = await sql<{ found: boolean }[]>`select to_regclass(${name}) is not null as found`;
-  return row?.found ?? false;
+  const rows = await sql`select from pg_tables where tablename = ${name} and schemaname = current_schema()`;
+  return rows.length === 1;
 }

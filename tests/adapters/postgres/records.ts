@@ -101,7 +101,13 @@ export function lane(network = '192.0.2.0') {
 export async function openedSession(hot: HotPaths, of: { id: string; passwordHash: string }, at: Date, more: Partial<NewSession> = {}) {
   const opened = session(of.id, at, more);
   const details = event('LOGIN_SUCCEEDED', at, { accountId: of.id, sessionId: opened.id, risk: 0 });
-  const outcome = await hot.openSession({ session: opened, key: lane(), seenPasswordHash: of.passwordHash, rehashed: null, event: details });
+  const outcome = await hot.openSession({
+    session: opened,
+    key: lane(),
+    seenPasswordHash: of.passwordHash,
+    rehashed: null,
+    event: details,
+  });
   if (outcome !== 'opened') throw new Error(`the session was not opened: ${outcome}`);
   return opened;
 }

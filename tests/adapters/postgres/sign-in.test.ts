@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
 import { after } from '#domain/lifetimes.ts';
+import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
 import { openedForTests } from './opened.ts';
 import { account, auditTally, event, fifty, lane, session, tally, username } from './records.ts';
 

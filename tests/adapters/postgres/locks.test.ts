@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import { after } from '#domain/lifetimes.ts';
+import { openedForTests } from './opened.ts';
+import { account, email, event, HOUR, hash, lane, mail, openedSession, registration, session, tally, ticket, use } from './records.ts';
+
+const here = openedForTests();
+const at = new Date();
+const later = (seconds: number) => after(at, seconds);
+
+describe('verbs that meet on one account', () => {
+  it('[V15.4.3] never wait for each other in a circle: two verification links opened at once', async () => {
+    for (let round = 0; round < 10; round++) {
+      const address = email();
+      const asked = [0, 1, 2].map(() => registration(at, { email: address }));
+      for (const one of asked) await here.store.hot.register(one);
+      const opened = await Promise.all(
+        asked.map((one) =>
+          here.store.transaction(async (tx) => {
+            const found = await tx.tickets.redeem('verify-email', one.ticket.secretHash, at);
+            if (found === null) return 'refused';
+            await tx.accounts.verifyEmail(found.accountId, found.pending, at);
+            await tx.tickets.cancelAll(found.accountId, 'verify-email', at);
+            return 'verified';
+          }),
+        ),
+      );
+      expect(tally(opened)).toEqual({ verified: 1, refused: 2 });
+    }
+  });
+
+  it('[V15.4.3] never wait for each other in a circle: everything that an account can do, at once', { timeout: 30_000 }, async () => {
+    const known = await account(here.sql, at);
+    const opened = await Promise.all(Array.from({ length: 12 }, () => openedSession(here.store.hot, known, at)));
+    const pick = () => opened[Math.floor(Math.random() * opened.length)] ?? opened[0] ?? session(known.id, at);
+    let seconds = 0;
+    const deeds: (() => Promise<unknown>)[] = [
+      () => here.store.hot.rotate(use(pick(), Math.floor(Math.random() * 3), later(seconds))),
+      () => here.store.transaction((tx) => tx.sessions.end(known.id, pick().id, 'ended-by-user', at)),
+      () => here.store.transaction((tx) => tx.sessions.endAll(known.id, 'ended-by-user', at, pick().id)),
+      () =>
+        here.store.transaction(async (tx) => {
+          await tx.accounts.replacePassword(known.id, known.passwordHash, known.passwordHash, at);
+          await tx.sessions.renewSecret(pick().id, hash(), later(HOUR), at);
+          await tx.sessions.endAll(known.id, 'password-changed', at, pick().id);
+          await tx.tickets.cancelAll(known.id, 'reset-password', at);
+          await tx.outbox.enqueue(known.id, mail(at), at);
+        }),
+      async () => {
+        const reset = ticket(at, 'reset-password', HOUR);
+        const ask = event('PASSWORD_RESET_REQUESTED', at);
+        await here.store.hot.sendLink({ email: known.email, to: 'active', ticket: reset, mail: mail(at), event: ask, at });
+        await here.store.transaction(async (tx) => {
+          if (!(await tx.tickets.redeem('reset-password', reset.secretHash, at))) return;
+          await tx.accounts.setPassword(known.id, known.passwordHash, at, { provesEmail: true });
+          await tx.sessions.endAll(known.id, 'password-reset', at);
+          await tx.tickets.cancelAll(known.id, 'reset-password', at);
+        });
+      },
+      () =>
+        here.store.hot.openSession({
+          session: session(known.id, at),
+          key: lane(),
+          seenPasswordHash: known.passwordHash,
+          rehashed: Math.random() < 0.3 ? known.passwordHash : null,
+          event: event('LOGIN_SUCCEEDED', at),
+        }),
+      () => here.sql`update sessions set revoked_at = null, revoked_reason = null where id = ${pick().id}`,
+    ];
+    // Whoever is chosen as the victim of a deadlock throws (40P01), and so fails this test.
+    await Promise.all(
+      Array.from({ length: 16 }, async () => {
+        for (let i = 0; i < 60; i++) {
+          seconds += 1;
+          await deeds[Math.floor(Math.random() * deeds.length)]?.();
+        }
+      }),
+    );
+    const stuck =
+      await here.sql`select from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())`;
+    expect(stuck).toHaveLength(0);
+  });
+});
