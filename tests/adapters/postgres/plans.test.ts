@@ -51,9 +51,13 @@ it('every question of the store is answered by an index: no table is read from e
     await store.hot.register(asked);
     await store.hot.register(registration(at, { email: asked.email, username: username() }));
     await store.hot.register(registration(at));
-    const reset = { email: asked.email, ticket: ticket(at, 'reset-password'), event: event('PASSWORD_RESET_REQUESTED', at), at };
-    await store.hot.sendLink({ ...reset, to: 'active', mail: mail(at) });
-    await store.hot.sendLink({ ...reset, to: 'unverified', ticket: ticket(at), mail: mail(at) });
+    for (const [to, purpose] of [
+      ['active', 'reset-password'],
+      ['unverified', 'verify-email'],
+    ] as const) {
+      const link = { email: asked.email, ticket: ticket(at, purpose), mail: mail(at), event: event('VERIFICATION_RESENT', at), at };
+      await store.hot.sendLink({ ...link, to });
+    }
     const known = { id: asked.accountId, passwordHash: asked.passwordHash };
     const opened = await openedSession(store.hot, known, at);
     const other = await openedSession(store.hot, known, at);

@@ -1,0 +1,197 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { format, inspect } from 'node:util';
+import pino from 'pino';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type Config, ConfigMistakes, type Environment, loadConfig } from '#src/config.ts';
+import { SETTINGS } from '#src/settings.ts';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-config-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function file(name: string, content: string): string {
+  const where = path.join(folder, name);
+  writeFileSync(where, content);
+  return where;
+}
+
+function mistakes(environment: Environment): string {
+  try {
+    loadConfig(environment);
+  } catch (error) {
+    if (error instanceof ConfigMistakes) return error.message;
+    throw error;
+  }
+  return '';
+}
+
+const SECRET = 'a secret of thirty-two characters or more';
+const DATABASE = 'postgres://auth:db-password@db.internal/auth';
+
+describe('the settings', () => {
+  it('need nothing in development, and have the defaults of the contract', () => {
+    const config = loadConfig({});
+    expect(config).toMatchObject({
+      PORT: 3000,
+      ISSUER: 'http://localhost:3000',
+      FRONTEND_URL: 'http://localhost:3000',
+      isProduction: false,
+    });
+    expect(config.policy).toMatchObject({
+      passwords: { minLength: 8, requireUppercase: false, requireNumbers: false, requireSpecialChars: false },
+      lockout: { maxAttempts: 5, lockSeconds: 1800 },
+      lifetimes: { accessTokenSeconds: 900, refreshTokenSeconds: 604_800, refreshReuseGraceSeconds: 10 },
+    });
+    expect(config.rateLimits).toEqual({
+      'per-ip': { capacity: 50, windowSeconds: 60 },
+      'per-user': { capacity: 10, windowSeconds: 60 },
+      login: { capacity: 5, windowSeconds: 60 },
+      register: { capacity: 3, windowSeconds: 60 },
+      'password-reset': { capacity: 3, windowSeconds: 3600 },
+    });
+  });
+
+  it('name every mistake at once', () => {
+    const wrong = {
+      PORT: '99999',
+      LOG_LEVEL: 'loud',
+      ISSUER: 'https://auth.example.com/path',
+      TRUST_PROXY: 'everyone',
+      RATE_LIMIT_LOGIN: 'five a minute',
+      MIN_PASSWORD_LENGTH: '7',
+      REQUIRE_NUMBERS: 'yes',
+      DATABASE_URL: 'mysql://localhost/x',
+      SECRET_KEY: 'short',
+      SECURITY_PROFILE: 'paranoid',
+      ARGON2_MEMORY_KIB: '1',
+    };
+    const message = mistakes(wrong);
+    for (const name of Object.keys(wrong)) expect(message).toContain(`  - ${name}: `);
+    expect(message.split('\n')).toHaveLength(1 + Object.keys(wrong).length);
+  });
+
+  it('refuse numbers that are none, too big or negative', () => {
+    for (const value of ['-1', '1e3', '0x10', ' 15', '15 ', '1.5', '15m', '99999999999']) {
+      expect(mistakes({ ACCESS_TOKEN_EXPIRE_MINUTES: value }), value).toContain('ACCESS_TOKEN_EXPIRE_MINUTES');
+    }
+  });
+
+  it('[V15.3.4] trust proxies by address only, never all of them', () => {
+    for (const value of ['true', '1', '*', 'proxy.internal']) expect(mistakes({ TRUST_PROXY: value }), value).toContain('TRUST_PROXY');
+    expect(loadConfig({ TRUST_PROXY: '10.0.0.0/8, fd00::/8,127.0.0.1' }).TRUST_PROXY).toEqual(['10.0.0.0/8', 'fd00::/8', '127.0.0.1']);
+  });
+
+  it('take an empty value for one that is not given', () => {
+    const config = loadConfig({ PORT: '', DATABASE_URL: '' });
+    expect(config.PORT).toBe(3000);
+    expect(config.DATABASE_URL).toBeUndefined();
+  });
+
+  it('cannot be changed afterwards', () => {
+    const config = loadConfig({});
+    expect(() => Object.assign(config, { PORT: 1 })).toThrow(TypeError);
+  });
+});
+
+describe('NAME_FILE', () => {
+  it('gives the value of NAME, without the line break at its end', () => {
+    const config = loadConfig({ SECRET_KEY_FILE: file('secret', `${SECRET}\n`), PORT_FILE: file('port', '8080\r\n') });
+    expect(config.SECRET_KEY?.reveal()).toBe(SECRET);
+    expect(config.PORT).toBe(8080);
+  });
+
+  it('works for every setting that there is', () => {
+    for (const name of Object.keys(SETTINGS)) {
+      const missing = path.join(folder, 'nowhere');
+      expect(mistakes({ [`${name}_FILE`]: missing })).toContain(`${name}_FILE: the file ${missing} cannot be read`);
+    }
+  });
+
+  it('is refused beside NAME', () => {
+    expect(mistakes({ PORT: '1', PORT_FILE: file('port', '2') })).toContain('PORT and PORT_FILE are both set');
+  });
+});
+
+describe('production', () => {
+  const complete = {
+    NODE_ENV: 'production',
+    ISSUER: 'https://auth.example.com',
+    FRONTEND_URL: 'https://app.example.com',
+    DATABASE_URL: DATABASE,
+    REDIS_URL: 'rediss://:redis-password@redis.internal',
+    SECRET_KEY: SECRET,
+  };
+
+  it('[V15.2.3] refuses each default of development by name, all in one message', () => {
+    const message = mistakes({ NODE_ENV: 'production' });
+    for (const name of ['ISSUER', 'FRONTEND_URL', 'DATABASE_URL', 'REDIS_URL', 'SECRET_KEY', 'EMAIL_PROVIDER']) {
+      expect(message).toContain(`  - ${name}: `);
+    }
+  });
+
+  it('refuses an issuer and a front end without https', () => {
+    const message = mistakes({ ...complete, ISSUER: 'http://auth.example.com', FRONTEND_URL: 'http://app.example.com' });
+    expect(message).toContain('ISSUER: production needs https');
+    expect(message).toContain('FRONTEND_URL: production needs https');
+  });
+
+  it('asks for nothing more than what is named, so that each mistake can be put right', () => {
+    expect(mistakes(complete).split('\n').slice(1)).toEqual([expect.stringContaining('EMAIL_PROVIDER')]);
+  });
+});
+
+describe('a secret', () => {
+  const values = [SECRET, 'db-password', 'redis-password', 'BEGIN PRIVATE KEY'];
+  const given = {
+    SECRET_KEY: SECRET,
+    DATABASE_URL: DATABASE,
+    REDIS_URL: 'redis://:redis-password@localhost',
+    JWT_PRIVATE_KEY: '-----BEGIN PRIVATE KEY-----',
+  };
+
+  it('[V16.2.5] is shown by nothing that prints the settings', () => {
+    const config: Config = loadConfig(given);
+    const lines: string[] = [];
+    pino({}, { write: (line: string) => void lines.push(line) }).info({ config, key: config.SECRET_KEY });
+    const shown = [
+      inspect(config, { depth: 9, showHidden: true }),
+      JSON.stringify(config),
+      format('%s %o %j', config, config, config),
+      `${config.SECRET_KEY} ${String(config.DATABASE_URL)}`,
+      String(Object.values(config)),
+      lines.join(''),
+    ];
+    for (const text of shown) for (const value of values) expect(text).not.toContain(value);
+    expect(config.SECRET_KEY?.reveal()).toBe(SECRET);
+    expect(JSON.stringify(config)).toContain('[redacted]');
+  });
+
+  it('[V16.2.5] is not in the message when it is wrong', () => {
+    const message = mistakes({
+      SECRET_KEY: 'too-short-a-secret',
+      DATABASE_URL: 'http://u:db-password@h',
+      REDIS_URL: 'nonsense redis-password',
+    });
+    for (const value of ['too-short-a-secret', ...values]) expect(message).not.toContain(value);
+  });
+});
+
+describe('SECURITY_PROFILE=strict', () => {
+  it('makes the defaults harder', () => {
+    const { policy, JWT_ALGORITHM } = loadConfig({ SECURITY_PROFILE: 'strict' });
+    expect(JWT_ALGORITHM).toBe('ES256');
+    expect(policy.passwords.minLength).toBe(15);
+    expect(policy.lifetimes).toMatchObject({ accessTokenSeconds: 300, refreshReuseGraceSeconds: 0 });
+  });
+
+  it('leaves each of them to be set alone', () => {
+    const { policy } = loadConfig({ SECURITY_PROFILE: 'strict', MIN_PASSWORD_LENGTH: '12' });
+    expect(policy.passwords.minLength).toBe(12);
+    expect(policy.lifetimes.accessTokenSeconds).toBe(300);
+  });
+
+  it('can come from a file as well', () => {
+    expect(loadConfig({ SECURITY_PROFILE_FILE: file('profile', 'strict') }).policy.passwords.minLength).toBe(15);
+  });
+});
