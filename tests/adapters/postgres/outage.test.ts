@@ -146,22 +146,28 @@ describe('when it is merely busy', () => {
 });
 
 describe('when connections are cut', () => {
-  it.each(['fin', 'reset'] as const)('by %s: in the middle of a transaction it rolls back, and the pool is whole afterwards', async (how) => {
-    for (let round = 0; round < 5; round++) {
-      const outcome = await timed(() =>
-        database.transaction(async (tx) => {
-          await tx`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`;
-          const slow = tx`select pg_sleep(0.2)`.execute();
-          await until('it is under way', async () => (await here.sql`select from pg_stat_activity where wait_event = 'PgSleep'`).length > 0);
-          wire.cut(how);
-          await slow;
-        }),
-      );
-      expect(outcome).toMatchObject({ outcome: 'down' });
-      expect(await fifty(one)).toEqual(Array.from({ length: 50 }, () => 1));
-    }
-    expect(await written()).toBe(0);
-  });
+  it.each(['fin', 'reset'] as const)(
+    'by %s: in the middle of a transaction it rolls back, and the pool is whole afterwards',
+    async (how) => {
+      for (let round = 0; round < 5; round++) {
+        const outcome = await timed(() =>
+          database.transaction(async (tx) => {
+            await tx`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`;
+            const slow = tx`select pg_sleep(0.2)`.execute();
+            await until(
+              'it is under way',
+              async () => (await here.sql`select from pg_stat_activity where wait_event = 'PgSleep'`).length > 0,
+            );
+            wire.cut(how);
+            await slow;
+          }),
+        );
+        expect(outcome).toMatchObject({ outcome: 'down' });
+        expect(await fifty(one)).toEqual(Array.from({ length: 50 }, () => 1));
+      }
+      expect(await written()).toBe(0);
+    },
+  );
 
   it.each(['fin', 'reset'] as const)('by %s: a transaction that goes on afterwards does not do the rest on its own', async (how) => {
     const outcome = await timed(() =>
@@ -219,7 +225,9 @@ describe('when connections are cut', () => {
     };
     expect(await cutUnder(() => hot.authenticate(opened.id, at))).toBe('answered');
     expect(await cutUnder(() => read((records) => records.accounts.findWithPassword(known.id)))).toBe('answered');
-    expect(await cutUnder(() => hot.findForSignIn({ kind: 'email', canonical: 'x' }, { identifierHash: hash(), network: 'x' }, at))).toBe('answered');
+    expect(await cutUnder(() => hot.findForSignIn({ kind: 'email', canonical: 'x' }, { identifierHash: hash(), network: 'x' }, at))).toBe(
+      'answered',
+    );
     expect(await cutUnder(() => hot.rotate(use(opened, 0, at)))).toBe('down');
   });
 });
@@ -247,7 +255,8 @@ describe('what PostgreSQL says', () => {
   });
 
   it('is asked without its time limits behind PgBouncer, which refuses to be told them', async () => {
-    const limits = (opened: Database) => opened.within(() => opened.sql`select current_setting('statement_timeout') as statement, current_setting('lock_timeout') as lock`);
+    const limits = (opened: Database) =>
+      opened.within(() => opened.sql`select current_setting('statement_timeout') as statement, current_setting('lock_timeout') as lock`);
     const pooled = openDatabase(here.address, { poolSize: 1, prepare: false });
     expect(await limits(pooled)).toMatchObject([{ statement: '0', lock: '0' }]);
     expect(await limits(database)).toMatchObject([{ statement: '4500ms', lock: '4500ms' }]);

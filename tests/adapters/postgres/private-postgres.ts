@@ -27,7 +27,10 @@ export async function privatePostgres(): Promise<PrivatePostgres> {
     const pid = postmaster();
     const { stdout } = spawnSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' });
     const pairs = stdout.trim().split('\n');
-    return [pid, ...pairs.map((line) => line.trim().split(/\s+/).map(Number)).flatMap(([child = 0, parent]) => (parent === pid ? [child] : []))];
+    return [
+      pid,
+      ...pairs.map((line) => line.trim().split(/\s+/).map(Number)).flatMap(([child = 0, parent]) => (parent === pid ? [child] : [])),
+    ];
   };
   const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
     for (const pid of family()) process.kill(pid, name);
