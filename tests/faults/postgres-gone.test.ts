@@ -84,14 +84,14 @@ describe('without PostgreSQL', () => {
 
   it('mail that waited is sent when PostgreSQL is back', async () => {
     await service.api().post('/api/auth/forgot-password', { email: person.email });
-    wire.cut('reset');
+    wire.cut('fin');
     expect(await service.mail.token(person.email, 'reset-password')).toMatch(/^[\w-]{43}$/);
   });
 
   it('a refresh whose answer was lost on the way is tried again with the same token, and the user stays signed in', async () => {
     const api = service.api();
     const asked = api.post('/api/auth/refresh', { refresh_token: person.refreshToken });
-    wire.cut('reset');
+    wire.cut('fin');
     await asked; // 200 or 503: whichever, the token is good for another try
     const again = await until('refreshing works', async () => {
       const answer = await api.post('/api/auth/refresh', { refresh_token: person.refreshToken });
