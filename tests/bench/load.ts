@@ -23,8 +23,9 @@ export async function load({ port, connections, seconds, next }: Load): Promise<
         let text = '';
         let sentAt = 0;
         const send = (body: string | null) => {
+          const request = next(index, body); // asked at the end too: it keeps what the last answer said
           sentAt = performance.now();
-          if (sentAt < endAt) socket.write(next(index, body), 'latin1');
+          if (sentAt < endAt) socket.write(request, 'latin1');
           else socket.destroy();
         };
         socket.setNoDelay(true);
