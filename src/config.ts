@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import path from 'node:path';
 import type { Policy } from '#application/ports/services.ts';
 import type { RateLimits } from '#domain/rate-limit.ts';
 import { SETTINGS, type Setting, type SettingValues } from './settings.ts';
@@ -71,6 +72,9 @@ function productionMistakes(values: Record<string, unknown>): string[] {
   const mistakes: string[] = [];
   for (const name of ['ISSUER', 'FRONTEND_URL']) {
     if (typeof values[name] === 'string' && !values[name].startsWith('https:')) mistakes.push(`${name}: production needs https`);
+  }
+  if (!values['JWT_PRIVATE_KEY'] && !existsSync(path.join(String(values['KEYS_DIR']), 'manifest.json'))) {
+    mistakes.push('KEYS_DIR: production needs signing keys there ("latchkey keys generate"), or JWT_PRIVATE_KEY');
   }
   if (values['EMAIL_PROVIDER'] === 'mailbox') mistakes.push('EMAIL_PROVIDER: the development mailbox is refused in production');
   return mistakes;

@@ -25,7 +25,7 @@ Examples:
 
   async run(args, out) {
     const [verb, ...rest] = args;
-    const config = loadConfig(process.env);
+    const config = loadConfig({ ...process.env, NODE_ENV: undefined }); // what production asks of a service, keys among it, is not asked here
     if (config.JWT_PRIVATE_KEY) throw new UsageMistake('The signing key comes from JWT_PRIVATE_KEY; there is no folder to change.');
     if (verb === 'list') return list(config, rest, out);
     if (verb === 'generate') return generate(config, rest, out);

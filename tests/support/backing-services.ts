@@ -30,13 +30,17 @@ export async function postgresForTests(): Promise<Backing<DatabaseAddress>> {
   });
   if (contained) return contained;
   const dataDir = mkdtempSync(path.join(tmpdir(), 'latchkey-test-'));
-  const { address, stop } = await startEmbeddedPostgres(dataDir, (message) => console.warn(message));
+  const remove = () => rmSync(dataDir, { recursive: true, force: true });
+  const { address, stop } = await startEmbeddedPostgres(dataDir, (message) => console.warn(message)).catch((error) => {
+    remove();
+    throw error;
+  });
   return {
     name: 'the embedded PostgreSQL',
     where: { ...address, database: 'postgres' },
     async stop() {
       await stop();
-      rmSync(dataDir, { recursive: true, force: true });
+      remove();
     },
   };
 }

@@ -32,20 +32,26 @@ export default async function setup({ provide }: TestProject): Promise<() => Pro
     console.warn(`\n${message}\n`);
   }
 
-  const templateDatabase = await createDatabase(postgres.where);
-  await migrate(inDatabase(postgres.where, templateDatabase), new Date());
   const keysDir = mkdtempSync(path.join(tmpdir(), 'latchkey-test-keys-'));
-  createKeyFolder(keysDir, 'RS256', new Date());
+  let templateDatabase: string | null = null;
+  const teardown = async () => {
+    rmSync(keysDir, { recursive: true, force: true });
+    if (templateDatabase !== null) await dropDatabase(postgres.where, templateDatabase);
+    await redis?.stop();
+    await postgres.stop();
+  };
 
+  try {
+    templateDatabase = await createDatabase(postgres.where);
+    await migrate(inDatabase(postgres.where, templateDatabase), new Date());
+    createKeyFolder(keysDir, 'RS256', new Date());
+  } catch (error) {
+    await teardown();
+    throw error;
+  }
   provide('postgres', postgres.where);
   provide('redisUrl', redis?.where ?? null);
   provide('templateDatabase', templateDatabase);
   provide('keysDir', keysDir);
-
-  return async () => {
-    rmSync(keysDir, { recursive: true, force: true });
-    await dropDatabase(postgres.where, templateDatabase);
-    await redis?.stop();
-    await postgres.stop();
-  };
+  return teardown;
 }

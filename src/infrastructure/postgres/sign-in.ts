@@ -1,3 +1,4 @@
+import { randomUUIDv7 } from 'node:crypto';
 import type { Sql } from 'postgres';
 import type { HotPaths, SignInLookup } from '#application/ports/store.ts';
 import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
@@ -49,7 +50,7 @@ export async function countFailure(
     ), logged as (${record(sql, event)}), locked as (${record(
       sql,
       { ...event, type: 'ACCOUNT_LOCKED', risk: AUDIT_EVENTS.ACCOUNT_LOCKED.risk, details: { lock_seconds: lockSeconds } },
-      { id: sql`gen_random_uuid()`, from: sql`from counted where locked_until is not null` },
+      { id: sql`${randomUUIDv7()}::uuid`, from: sql`from counted where locked_until is not null` },
     )})
     select locked_until from counted
     union all
@@ -66,7 +67,7 @@ export async function openSession(
   // `for share`: a password reset under way is waited for, and one that comes later sees this session and ends it.
   const rehash = sql`, rehash as (
     update accounts set password_hash = ${rehashed}, updated_at = ${at} where id in (select account_id from opened)
-  ), told as (${record(sql, { ...event, type: 'PASSWORD_REHASHED' }, { id: sql`gen_random_uuid()`, from: sql`from opened` })})`;
+  ), told as (${record(sql, { ...event, type: 'PASSWORD_REHASHED' }, { id: sql`${randomUUIDv7()}::uuid`, from: sql`from opened` })})`;
   const [row] = await sql<{ unchanged: boolean; locked: boolean }[]>`
     with unchanged as (
       select id from accounts where id = ${session.accountId} and password_hash = ${seenPasswordHash} and status = 'active'
