@@ -121,11 +121,12 @@ describe('production', () => {
     DATABASE_URL: DATABASE,
     REDIS_URL: 'rediss://:redis-password@redis.internal',
     SECRET_KEY: SECRET,
+    JWT_PRIVATE_KEY: '-----BEGIN PRIVATE KEY-----',
   };
 
   it('[V15.2.3] refuses each default of development by name, all in one message', () => {
-    const message = mistakes({ NODE_ENV: 'production' });
-    for (const name of ['ISSUER', 'FRONTEND_URL', 'DATABASE_URL', 'REDIS_URL', 'SECRET_KEY', 'EMAIL_PROVIDER']) {
+    const message = mistakes({ NODE_ENV: 'production', KEYS_DIR: '/nowhere' });
+    for (const name of ['ISSUER', 'FRONTEND_URL', 'DATABASE_URL', 'REDIS_URL', 'SECRET_KEY', 'KEYS_DIR', 'EMAIL_PROVIDER']) {
       expect(message).toContain(`  - ${name}: `);
     }
   });

@@ -37,6 +37,7 @@ async function start(dir: string, env: Record<string, string> = {}): Promise<Sta
       KEYS_DIR: path.join(dir, 'keys'),
       PORT: String(port),
       LOG_LEVEL: 'warn',
+      RATE_LIMIT_PER_IP: '10000/second',
       ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -127,8 +127,11 @@ export interface Writes extends Reads {
   outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date): Promise<void> };
 }
 
-/** What a registration asked for an address that is not verified yet; its ticket carries it until the link is opened. */
-export type PendingRegistration = { passwordHash: string; username: Username | null; displayName: string | null };
+/**
+ * What a registration asked for an address that is not verified yet; its ticket carries it until the link is opened. Nulls, when
+ * several registered the address and the link cannot tell whose it is: the account is left without a password.
+ */
+export type PendingRegistration = { passwordHash: string | null; username: Username | null; displayName: string | null };
 
 export type Registration = {
   accountId: string;

@@ -66,6 +66,7 @@ export async function startEmbeddedPostgres(dataDir: string, log: (message: stri
           const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()));
           server.kill('SIGTERM');
           await ended;
+          for (const stream of server.stdio) stream?.destroy(); // the supervisor's pipes would keep this process alive
         }
         unlock();
       },

@@ -127,11 +127,17 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
     }),
     within,
     async transaction<T>(work: (tx: Handle) => Promise<T>) {
-      let isOver = false;
+      const fate = { isOver: false, isCut: false };
       try {
-        return (await within(() => client.begin((tx) => body(tx, work, () => isOver)))) as T;
+        return await within(() => {
+          const begun = client.begin((tx) => body(tx, work, fate));
+          begun.catch(() => {
+            fate.isCut = true;
+          });
+          return begun as Promise<T>;
+        });
       } finally {
-        isOver = true;
+        fate.isOver = true;
       }
     },
     check: () =>
@@ -147,21 +153,21 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
 }
 
 /**
- * The body of a transaction. Once its caller has been told that it failed, it sends nothing more. When its connection is cut
- * it never ends: postgres.js would send a ROLLBACK to a socket that is gone and bring the process down, and its `begin` hears
- * of the cut by itself.
+ * The body of a transaction. Once its caller has been told that it failed, it sends nothing more. When its connection was cut
+ * it never ends: postgres.js would send a ROLLBACK to a socket that is gone and bring the process down; its `begin` hears of
+ * the cut by itself.
  */
-async function body<T>(tx: Handle, work: (tx: Handle) => Promise<T>, isOver: () => boolean): Promise<T> {
+async function body<T>(tx: Handle, work: (tx: Handle) => Promise<T>, fate: { isOver: boolean; isCut: boolean }): Promise<T> {
   const handle = new Proxy(tx, {
     apply(target, self, statement) {
-      if (isOver()) throw new DependencyDown('postgres');
+      if (fate.isOver) throw new DependencyDown('postgres');
       return Reflect.apply(target as unknown as () => unknown, self, statement);
     },
   });
   try {
     return await work(handle);
   } catch (error) {
-    if (isCutOff(error)) return await new Promise<never>(() => {});
+    if (fate.isCut || isCutOff(error)) return await new Promise<never>(() => {});
     throw error;
   }
 }

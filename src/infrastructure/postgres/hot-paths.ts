@@ -44,7 +44,8 @@ export function hotPaths(database: Database): HotPaths {
           return false;
         }
         // A newer reset link kills older ones. A confirmation link leaves them alone, or a stranger could kill the one that carries
-        // its owner's registration; it carries on what the last registration asked for.
+        // its owner's registration. Where several registered the address, it says of none that it is the owner's: it confirms the
+        // address and leaves no password, and the owner sets one by mail (docs/adr/0009).
         const rows = await sql`
           with ${account}, cancelled as (
             update tickets set used_at = ${at} from account
@@ -52,8 +53,9 @@ export function hotPaths(database: Database): HotPaths {
           ), issued as (
             insert into tickets (id, purpose, account_id, secret_hash, pending, created_at, expires_at)
             select ${ticket.id}::uuid, ${ticket.purpose}::text, account.id, ${ticket.secretHash}::bytea,
-              (select t.pending from tickets t where t.account_id = account.id and t.purpose = ${ticket.purpose} and t.used_at is null
-                and t.expires_at > ${at} order by t.pending is null, t.created_at desc limit 1), ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
+              case when exists (select from tickets t where t.account_id = account.id and t.purpose = ${ticket.purpose}
+                and t.pending is not null and t.used_at is null and t.expires_at > ${at})
+              then '{"passwordHash":null,"username":null,"displayName":null}'::jsonb end, ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
             from account
           ), logged as (${logged})
           ${enqueue(sql, mail, at, sql`select id, email from account`)} returning id`;

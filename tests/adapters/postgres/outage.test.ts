@@ -33,6 +33,10 @@ const one = () => database.within(async () => (await database.sql<{ one: number 
 const write = () => database.within(() => database.sql`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`);
 const written = async () => (await here.sql`select from login_throttles where network = 'wire'`).length;
 
+/** Whether PostgreSQL is doing this in our database. */
+const isSeen = async (what: string) =>
+  (await here.sql`select from pg_stat_activity where datname = current_database() and ${here.sql.unsafe(what)}`).length > 0;
+
 /** How it ended, as a word, and how long that took. */
 async function timed(work: () => Promise<unknown>): Promise<{ outcome: unknown; ms: number }> {
   const startMs = performance.now();
@@ -126,7 +130,7 @@ describe('when it is merely busy', () => {
       });
     });
     const change = database.within(() => database.sql`update accounts set display_name = 'x' where id = ${known.id} returning id`);
-    await until('it waits for the lock', async () => (await here.sql`select from pg_locks where not granted`).length > 0);
+    await until('it waits for the lock', () => isSeen("wait_event_type = 'Lock'"));
     const heldUntil = performance.now() + 700; // longer than nobody-is-there takes
     await until('it waited', () => performance.now() > heldUntil);
     release();
@@ -140,8 +144,7 @@ describe('when it is merely busy', () => {
     expect(ms).toBeGreaterThan(4000);
     expect(ms).toBeLessThan(5600);
     expect(await fifty(one)).toHaveLength(50);
-    const running = await here.sql`select from pg_stat_activity where query like 'select pg_sleep(30)%' and state = 'active'`;
-    expect(running).toHaveLength(0);
+    expect(await isSeen("state = 'active' and query like 'select pg_sleep(30)%'")).toBe(false);
   });
 });
 
@@ -153,11 +156,8 @@ describe('when connections are cut', () => {
         const outcome = await timed(() =>
           database.transaction(async (tx) => {
             await tx`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`;
-            const slow = tx`select pg_sleep(0.2)`.execute();
-            await until(
-              'it is under way',
-              async () => (await here.sql`select from pg_stat_activity where wait_event = 'PgSleep'`).length > 0,
-            );
+            const slow = tx`select pg_sleep(1)`.execute();
+            await until('it is under way', () => isSeen("wait_event = 'PgSleep'"));
             wire.cut(how);
             await slow;
           }),
@@ -181,6 +181,20 @@ describe('when connections are cut', () => {
     );
     expect(outcome).toMatchObject({ outcome: 'down' });
     expect(await written()).toBe(0);
+  });
+
+  it.each(['fin', 'reset'] as const)('by %s: a transaction that fails by itself afterwards fails, and nothing worse', async (how) => {
+    const outcome = await timed(() =>
+      database.transaction(async (tx) => {
+        await tx`select 1`;
+        wire.cut(how);
+        await until('the cut arrived', () => wire.connections() === 0);
+        await new Promise((resolve) => setImmediate(resolve));
+        throw new Error('a mistake of ours');
+      }),
+    );
+    expect(outcome).toMatchObject({ outcome: 'down' });
+    expect(await fifty(one)).toEqual(Array.from({ length: 50 }, () => 1)); // an uncaught error would fail the run
   });
 
   it('again and again under load, every slot of the pool comes back', async () => {

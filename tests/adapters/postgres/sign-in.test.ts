@@ -33,7 +33,7 @@ describe('looking an account up for a sign-in', () => {
 
   it('[V1.2.4] takes any text for a name that nobody has, and nothing else', async () => {
     await account(here.sql, at);
-    for (const text of ["' or 1=1 --", '%', '_%', '\\', '";drop table accounts;--', '${1}', '$1', 'İ', '🔑'])
+    for (const text of ["' or 1=1 --", '%', '_%', '\\', '";drop table accounts;--', '$1', 'İ', '🔑'])
       expect(await here.store.hot.findForSignIn({ kind: 'username', canonical: text }, lane(), at)).toEqual({
         account: null,
         lockedUntil: null,

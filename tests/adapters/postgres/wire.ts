@@ -69,7 +69,8 @@ export async function wireTo(address: DatabaseAddress): Promise<Wire> {
       for (const socket of open) socket.resume();
     },
     cut(how) {
-      for (const socket of open) how === 'reset' ? socket.resetAndDestroy() : socket.destroy();
+      // A Unix socket cannot be reset.
+      for (const socket of open) how === 'reset' && socket.remoteFamily !== undefined ? socket.resetAndDestroy() : socket.destroy();
     },
     async refuse(isRefused) {
       if (!isRefused) return void (await listen(port));
