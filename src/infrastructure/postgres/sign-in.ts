@@ -52,11 +52,12 @@ export async function countFailure(
       { ...event, type: 'ACCOUNT_LOCKED', risk: AUDIT_EVENTS.ACCOUNT_LOCKED.risk, details: { lock_seconds: lockSeconds } },
       { id: sql`${randomUUIDv7()}::uuid`, from: sql`from counted where locked_until is not null` },
     )})
-    select locked_until from counted
-    union all
-    select locked_until from login_throttles
-    where identifier_hash = ${identifierHash} and network = ${network} and not exists (select from counted)`;
-  return row?.locked_until ?? null;
+    select locked_until from counted`;
+  if (row) return row.locked_until;
+  // The lane is locked, perhaps by a statement that this one's snapshot does not see: only the next one does.
+  const [lock] = await sql<{ locked_until: Date | null }[]>`
+    select locked_until from login_throttles where identifier_hash = ${identifierHash} and network = ${network}`;
+  return lock?.locked_until ?? null;
 }
 
 export async function openSession(
