@@ -2,7 +2,7 @@ import type { NetConnectOpts } from 'node:net';
 import postgres, { type ISql, type Sql } from 'postgres';
 import { DependencyDown } from '#application/ports/errors.ts';
 import { deadline, KNOCK_MS, LONGEST_MS, TooLate } from './deadline.ts';
-import { isBroken, isCutOff, isLate } from './failure.ts';
+import { isBroken, isLate } from './failure.ts';
 import { knock } from './knock.ts';
 
 /** Where PostgreSQL is: a URL, or the socket of the embedded one. */
@@ -167,7 +167,8 @@ async function body<T>(tx: Handle, work: (tx: Handle) => Promise<T>, fate: { isO
   try {
     return await work(handle);
   } catch (error) {
-    if (fate.isCut || isCutOff(error)) return await new Promise<never>(() => {});
+    await new Promise((resolve) => setImmediate(resolve)); // `begin` hears of a cut in the same turn as the statement under way
+    if (fate.isCut) return await new Promise<never>(() => {});
     throw error;
   }
 }

@@ -31,11 +31,6 @@ export function isBroken(error: unknown): boolean {
   return BROKEN.has(code) || code.startsWith('08');
 }
 
-/** The connection broke under a statement that had been handed to it, as against one that the server itself refused. */
-export function isCutOff(error: unknown): boolean {
-  return isBroken(error) && error instanceof Error && error.name !== 'PostgresError' && 'query' in error;
-}
-
 /** The server gave up by itself, at the limits that every connection sets. */
 export function isLate(error: unknown): boolean {
   return LATE.has(codeOf(error));

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { after } from '#domain/lifetimes.ts';
+import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';
 import { account, email, event, HOUR, hash, lane, mail, openedSession, registration, session, tally, ticket, use } from './records.ts';
 
 const here = openedForTests();
 const at = new Date();
 const later = (seconds: number) => after(at, seconds);
+const opened = (of: { id: string; passwordHash: string }) => openedSession(here.store.hot, of, at);
 
 describe('verbs that meet on one account', () => {
   it('[V15.4.3] never wait for each other in a circle: two verification links opened at once', async () => {
@@ -13,7 +15,7 @@ describe('verbs that meet on one account', () => {
       const address = email();
       const asked = [0, 1, 2].map(() => registration(at, { email: address }));
       for (const one of asked) await here.store.hot.register(one);
-      const opened = await Promise.all(
+      const verified = await Promise.all(
         asked.map((one) =>
           here.store.transaction(async (tx) => {
             const found = await tx.tickets.redeem('verify-email', one.ticket.secretHash, at);
@@ -24,14 +26,33 @@ describe('verbs that meet on one account', () => {
           }),
         ),
       );
-      expect(tally(opened)).toEqual({ verified: 1, refused: 2 });
+      expect(tally(verified)).toEqual({ verified: 1, refused: 2 });
     }
+  });
+
+  it('[V15.4.3] never wait for each other in a circle: a password change, while another device ends all others', async () => {
+    const known = await account(here.sql, at);
+    // In the order in which the rows lie, so that whoever ends all others comes by `c` first, then by `b`.
+    const [a, c, b] = [await opened(known), await opened(known), await opened(known)];
+    let ended: Promise<number> | undefined;
+    await here.store.transaction(async (tx) => {
+      await tx.accounts.replacePassword(known.id, known.passwordHash, known.passwordHash, at);
+      await tx.sessions.renewSecret(b.id, hash(), later(HOUR), at);
+      ended = here.store.transaction((other) => other.sessions.endAll(known.id, 'ended-by-user', at, a.id));
+      await until('the other device waits', async () => {
+        const waiting = await here.sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        return waiting.length > 0;
+      });
+      expect(await tx.sessions.endAll(known.id, 'password-changed', at, b.id)).toBe(2);
+    });
+    expect(await ended).toBe(1);
+    expect(await here.sql`select from sessions where id = ${c.id} and revoked_reason = 'password-changed'`).toHaveLength(1);
   });
 
   it('[V15.4.3] never wait for each other in a circle: everything that an account can do, at once', { timeout: 30_000 }, async () => {
     const known = await account(here.sql, at);
-    const opened = await Promise.all(Array.from({ length: 12 }, () => openedSession(here.store.hot, known, at)));
-    const pick = () => opened[Math.floor(Math.random() * opened.length)] ?? opened[0] ?? session(known.id, at);
+    const open = await Promise.all(Array.from({ length: 12 }, () => opened(known)));
+    const pick = () => open[Math.floor(Math.random() * open.length)] ?? session(known.id, at);
     let seconds = 0;
     const deeds: (() => Promise<unknown>)[] = [
       () => here.store.hot.rotate(use(pick(), Math.floor(Math.random() * 3), later(seconds))),

@@ -12,10 +12,10 @@ const at = new Date();
 const ROWS = 4000;
 const TABLES = ['accounts', 'sessions', 'tickets', 'login_throttles', 'outbox'];
 
-/** How often each table was read from end to end, and by an index. */
+/** How often an index of each table was asked, and how many rows were read for whatever reason. */
 const scans = async () =>
-  await here.sql<{ name: string; whole: number; byIndex: number }[]>`
-    select relname as name, seq_scan::int as whole, idx_scan::int as "byIndex" from pg_stat_user_tables
+  await here.sql<{ name: string; byIndex: number; read: number }[]>`
+    select relname as name, idx_scan::int as "byIndex", (seq_tup_read + idx_tup_fetch)::int as read from pg_stat_user_tables
     where relname in ${here.sql(TABLES)} order by relname`;
 
 async function fill(): Promise<void> {
@@ -96,5 +96,6 @@ it('every question of the store is answered by an index: no table is read from e
     const counted = await scans();
     return counted.every(({ byIndex }, i) => byIndex > (before[i]?.byIndex ?? 0)) && counted;
   });
-  expect(now.map(({ name, whole }, i) => [name, whole - (before[i]?.whole ?? 0)])).toEqual([...TABLES].sort().map((name) => [name, 0]));
+  // To read one of them once from end to end would be ROWS; all the questions together need a few each.
+  for (const [i, { name, read }] of now.entries()) expect([name, read - (before[i]?.read ?? 0) < ROWS / 4]).toEqual([name, true]);
 });

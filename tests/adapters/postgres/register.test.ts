@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { after } from '#domain/lifetimes.ts';
-import { openedForTests } from './opened.ts';
+import type { Handle } from '#infrastructure/postgres/connect.ts';
+import { meeting, openedForTests } from './opened.ts';
 import { account, auditTally, DAY, email, fifty, registration, tally, ticket, username } from './records.ts';
 
 const here = openedForTests();
@@ -58,6 +59,36 @@ describe('registering', () => {
     const [address, name] = [email(), username()];
     const outcomes = await fifty(() => register({ email: address, username: name }));
     expect(tally(outcomes)).toEqual({ registered: 1, 'username-taken': 49 });
+  });
+});
+
+describe('registrations that wait for each other', () => {
+  it('[V2.3.4] see the account of the one that was first', async () => {
+    const asked = registration(at);
+    const hold = (tx: Handle) => tx`
+      insert into accounts (id, email, email_canonical, created_at, updated_at)
+      values (${asked.accountId}, ${asked.email.given}, ${asked.email.canonical}, ${at}, ${at})`;
+    const outcomes = await meeting(
+      here,
+      hold,
+      Array.from({ length: 8 }, () => () => register({ email: asked.email })),
+    );
+    expect(tally(outcomes)).toEqual({ 'email-taken': 8 });
+  });
+
+  it('[V6.3.8] see the name that the one before reserved, though its address had an account', async () => {
+    const [known, name, reserved] = [await account(here.sql, at), username(), ticket(at)];
+    const hold = async (tx: Handle) => {
+      await tx`select pg_advisory_xact_lock(hashtextextended(${name.canonical}, 2))`; // the lock of the name
+      await tx`insert into tickets (id, purpose, account_id, secret_hash, reserved_username, created_at, expires_at)
+        values (${reserved.id}, 'verify-email', ${known.id}, ${reserved.secretHash}, ${name.canonical}, ${at}, ${reserved.expiresAt})`;
+    };
+    const outcomes = await meeting(
+      here,
+      hold,
+      Array.from({ length: 8 }, () => () => register({ username: name })),
+    );
+    expect(tally(outcomes)).toEqual({ 'username-taken': 8 });
   });
 });
 

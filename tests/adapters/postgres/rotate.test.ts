@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { NewSession } from '#application/ports/store.ts';
 import { after } from '#domain/lifetimes.ts';
-import { openDatabase } from '#infrastructure/postgres/connect.ts';
+import { type Handle, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
-import { openedForTests } from './opened.ts';
+import { meeting, openedForTests } from './opened.ts';
 import { account, auditTally, DAY, event, fifty, hash, openedSession, tally, use } from './records.ts';
 
 const here = openedForTests();
@@ -39,6 +39,17 @@ describe('rotating a refresh token', () => {
     expect(tally(rotations.map((rotation) => rotation?.outcome))).toEqual({ rotated: 1, retried: 49 });
     expect(new Set(rotations.map((rotation) => rotation?.counter))).toEqual(new Set([1]));
     expect(await auditTally(here.sql)).toEqual({ LOGIN_SUCCEEDED: 1, TOKEN_REFRESHED: 50 });
+  });
+
+  it('[V15.4.2] lets one of those that wait for each other rotate, and tells the others that they came second', async () => {
+    const opened = await freshSession();
+    const hold = (tx: Handle) => tx`select from sessions where id = ${opened.id} for update`;
+    const rotations = await meeting(
+      here,
+      hold,
+      Array.from({ length: 8 }, () => () => rotate(opened, 0, later(1))),
+    );
+    expect(tally(rotations.map((rotation) => rotation?.outcome))).toEqual({ rotated: 1, retried: 7 });
   });
 
   it('[V10.4.5] ends the session once when fifty come at once with an old token, with one event at risk 90 and one mail', async () => {
