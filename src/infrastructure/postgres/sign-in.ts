@@ -38,7 +38,7 @@ export async function countFailure(
   const forgottenAt = new Date(at.getTime() - lockSeconds * 1000);
   // One that ran out, or a failure long ago, begins anew. A lock that runs counts nothing: no row comes back then.
   const failures = sql`case when t.locked_until is not null or t.last_failed_at <= ${forgottenAt} then 1 else t.failures + 1 end`;
-  const [row] = await sql<{ locked_until: Date | null }[]>`
+  const [row] = await sql<{ locked_until: Date | null; is_counted: boolean }[]>`
     with counted as (
       insert into login_throttles as t (identifier_hash, network, failures, last_failed_at, locked_until)
       values (${identifierHash}, ${network}, 1, ${at}, case when ${maxAttempts}::int <= 1 then ${lockedUntil}::timestamptz end)
@@ -52,9 +52,12 @@ export async function countFailure(
       { ...event, type: 'ACCOUNT_LOCKED', risk: AUDIT_EVENTS.ACCOUNT_LOCKED.risk, details: { lock_seconds: lockSeconds } },
       { id: sql`${randomUUIDv7()}::uuid`, from: sql`from counted where locked_until is not null` },
     )})
-    select locked_until from counted`;
-  if (row) return row.locked_until;
-  // The lane is locked, perhaps by a statement that this one's snapshot does not see: only the next one does.
+    select locked_until, true as is_counted from counted
+    union all
+    select locked_until, false from login_throttles
+    where identifier_hash = ${identifierHash} and network = ${network} and not exists (select from counted)`;
+  if (row?.is_counted || row?.locked_until) return row.locked_until;
+  // The lane was locked by a statement that this one's snapshot does not see: the next one does.
   const [lock] = await sql<{ locked_until: Date | null }[]>`
     select locked_until from login_throttles where identifier_hash = ${identifierHash} and network = ${network}`;
   return lock?.locked_until ?? null;
