@@ -139,7 +139,7 @@ function coseKey(publicKey: KeyObject): Buffer {
   );
 }
 
-type Cbor = number | string | Buffer | Map<string | number, Cbor>;
+export type Cbor = number | string | Buffer | Map<string | number, Cbor>;
 
 /** As much of RFC 8949 as a passkey needs, lengths below 65536. */
 export function cbor(value: Cbor): Buffer {
