@@ -6,14 +6,21 @@ import { deliverMessages } from '#application/deliver-messages.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
 import { login } from '#application/login.ts';
 import { logout } from '#application/logout.ts';
+import { passkeySignIn } from '#application/passkey-sign-in.ts';
+import { passkeys } from '#application/passkeys.ts';
 import type { MailboxView } from '#application/ports/mailbox.ts';
 import type { Clock, Dependency, RateLimiter, Services } from '#application/ports/services.ts';
+import { reauthenticate } from '#application/reauthenticate.ts';
+import { recoveryCodes } from '#application/recovery-codes.ts';
 import { refresh } from '#application/refresh.ts';
 import { register } from '#application/register.ts';
 import { resendVerification } from '#application/resend-verification.ts';
 import { resetPassword } from '#application/reset-password.ts';
 import { sessions } from '#application/sessions.ts';
+import { smsMfa } from '#application/sms-mfa.ts';
+import { totp } from '#application/totp.ts';
 import { verifyEmail } from '#application/verify-email.ts';
+import { verifyMfa } from '#application/verify-mfa.ts';
 import type { Route } from '#http/route.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
@@ -21,18 +28,24 @@ import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
 import { mailboxRoute } from '#http/routes/mailbox.ts';
 import { meRoute } from '#http/routes/me.ts';
+import { mfaRoutes } from '#http/routes/mfa.ts';
 import { operationRoutes } from '#http/routes/operations.ts';
 import { pageRoutes } from '#http/routes/pages.ts';
+import { reauthenticateRoute } from '#http/routes/reauthenticate.ts';
 import { refreshRoute } from '#http/routes/refresh.ts';
 import { registerRoute } from '#http/routes/register.ts';
 import { resendVerificationRoute } from '#http/routes/resend-verification.ts';
 import { resetPasswordRoute } from '#http/routes/reset-password.ts';
 import { sessionRoutes } from '#http/routes/sessions.ts';
+import { smsMfaRoutes } from '#http/routes/sms-mfa.ts';
 import { verifyEmailRoute } from '#http/routes/verify-email.ts';
+import { verifyMfaRoute } from '#http/routes/verify-mfa.ts';
+import { webauthnRoutes } from '#http/routes/webauthn.ts';
 import { buildServer } from '#http/server.ts';
 import { accessTokens } from '#infrastructure/crypto/access-tokens.ts';
 import { loadCommonPasswords } from '#infrastructure/crypto/common-passwords.ts';
 import { deriveKeys } from '#infrastructure/crypto/derive-keys.ts';
+import { fernetBox, parseFernetKeys } from '#infrastructure/crypto/fernet.ts';
 import { type Keyring, keyringFromPem, openKeyFolder } from '#infrastructure/crypto/keyring.ts';
 import { argon2Hasher } from '#infrastructure/crypto/password-hasher.ts';
 import { refreshTokens } from '#infrastructure/crypto/refresh-tokens.ts';
@@ -41,9 +54,12 @@ import { sealingCourier } from '#infrastructure/delivery/courier.ts';
 import { type Dispatcher, startDispatcher } from '#infrastructure/delivery/dispatcher.ts';
 import { mailbox } from '#infrastructure/delivery/mailbox.ts';
 import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts';
+import { oneTimePasswords } from '#infrastructure/otp/one-time-passwords.ts';
+import { phoneNumbers } from '#infrastructure/phone/phone-numbers.ts';
 import { type DatabaseAddress, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
+import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
 import type { Config } from './config.ts';
 
 export type Service = {
@@ -58,6 +74,8 @@ export type Surroundings = {
   database: DatabaseAddress;
   /** What every symmetric key is derived from. */
   secretKey: Buffer;
+  /** As FERNET_KEY gives them. */
+  fernetKeys: string;
   log: Logger;
   clock?: Clock;
 };
@@ -66,7 +84,10 @@ const SYSTEM_CLOCK: Clock = { now: () => new Date() };
 const CLIENT_ID = 'latchkey'; // until clients of other parties sign in here, all tokens are our own client's
 
 /** Which parts, with which settings: read from top to bottom. Nothing here decides anything else. */
-export async function compose(config: Config, { database: address, secretKey, log, clock = SYSTEM_CLOCK }: Surroundings): Promise<Service> {
+export async function compose(
+  config: Config,
+  { database: address, secretKey, fernetKeys, log, clock = SYSTEM_CLOCK }: Surroundings,
+): Promise<Service> {
   const keys = deriveKeys(secretKey);
   const database = openDatabase(address, { poolSize: config.DATABASE_POOL_SIZE, prepare: config.DATABASE_PREPARE });
   const keyring = openKeyring(config, clock, log);
@@ -85,7 +106,11 @@ export async function compose(config: Config, { database: address, secretKey, lo
     commonPasswords: loadCommonPasswords(),
     accessTokens: accessTokens(keyring, { issuer: config.ISSUER, audience: config.ISSUER, clientId: CLIENT_ID }),
     refreshTokens: refreshTokens(keys.refreshTokens),
-    secrets: secrets(keys.identifiers),
+    secrets: secrets(keys),
+    secretBox: fernetBox(parseFernetKeys(fernetKeys)),
+    oneTimePasswords: oneTimePasswords(config.PRODUCT_NAME),
+    passkeys: simpleWebAuthn({ rpId: config.WEBAUTHN_RP_ID, rpName: config.WEBAUTHN_RP_NAME, origins: config.WEBAUTHN_ORIGINS }),
+    phoneNumbers: phoneNumbers(config.SMS_DEFAULT_COUNTRY),
     limiter: limits.limiter,
     courier,
     clock,
@@ -169,10 +194,15 @@ export function routesOf(services: Services): Route[] {
     forgotPasswordRoute(forgotPassword(services)),
     resetPasswordRoute(resetPassword(services)),
     loginRoute(login(services)),
+    verifyMfaRoute(verifyMfa(services)),
     refreshRoute(refresh(services)),
     logoutRoute(logout(services)),
     meRoute(),
     ...sessionRoutes(sessions(services)),
+    reauthenticateRoute(reauthenticate(services)),
+    ...mfaRoutes(totp(services), recoveryCodes(services)),
+    ...webauthnRoutes(passkeys(services), passkeySignIn(services), verifyMfa(services)),
+    ...smsMfaRoutes(smsMfa(services)),
     changePasswordRoute(changePassword(services)),
   ];
 }

@@ -10,13 +10,16 @@ export type Environment = Record<string, string | undefined>;
 /** A value that no log, error or inspection shows. */
 export type Secret = { reveal(): string };
 
-export type Config = Omit<SettingValues, 'SECRET_KEY' | 'JWT_PRIVATE_KEY' | 'DATABASE_URL' | 'REDIS_URL'> & {
+export type Config = Omit<SettingValues, 'SECRET_KEY' | 'FERNET_KEY' | 'JWT_PRIVATE_KEY' | 'DATABASE_URL' | 'REDIS_URL'> & {
   ISSUER: string;
   FRONTEND_URL: string;
   SECRET_KEY: Secret | undefined;
+  FERNET_KEY: Secret | undefined;
   JWT_PRIVATE_KEY: Secret | undefined;
   DATABASE_URL: Secret | undefined;
   REDIS_URL: Secret | undefined;
+  WEBAUTHN_RP_ID: string;
+  WEBAUTHN_RP_NAME: string;
   isProduction: boolean;
   policy: Policy;
   rateLimits: RateLimits;
@@ -77,6 +80,9 @@ function productionMistakes(values: Record<string, unknown>): string[] {
     mistakes.push('KEYS_DIR: production needs signing keys there ("latchkey keys generate"), or JWT_PRIVATE_KEY');
   }
   if (values['EMAIL_PROVIDER'] === 'mailbox') mistakes.push('EMAIL_PROVIDER: the development mailbox is refused in production');
+  if (values['SMS_PROVIDER'] === 'mailbox' && values['SMS_MFA'] === true) {
+    mistakes.push('SMS_PROVIDER: the development mailbox is refused in production; set SMS_MFA=false to do without SMS');
+  }
   return mistakes;
 }
 
@@ -102,6 +108,12 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Config
       refreshReuseGraceSeconds: read.REFRESH_REUSE_GRACE_SECONDS,
     },
     revealRegistrationConflicts: read.REGISTRATION_CONFLICTS === 'reveal',
+    secondFactors: {
+      isRequired: read.MFA_REQUIRED,
+      allowsSms: read.SMS_MFA,
+      refusesCounterRegression: read.PASSKEY_COUNTER === 'refuse',
+      stepUpMaxAgeSeconds: read.STEP_UP_MAX_AGE_SECONDS,
+    },
   };
   const rateLimits: RateLimits = {
     'per-ip': read.RATE_LIMIT_PER_IP,
@@ -109,12 +121,19 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Config
     login: read.RATE_LIMIT_LOGIN,
     register: read.RATE_LIMIT_REGISTER,
     'password-reset': read.RATE_LIMIT_PASSWORD_RESET,
+    mfa: read.RATE_LIMIT_MFA,
+    'sms-number': read.RATE_LIMIT_SMS_NUMBER,
+    'sms-prefix': read.RATE_LIMIT_SMS_PREFIX,
+    'sms-total': read.RATE_LIMIT_SMS_TOTAL,
   };
   return {
     ...read,
     ISSUER: issuer,
     FRONTEND_URL: policy.frontendUrl,
     ALLOWED_HOSTS: allowedHosts(read, issuer, isProduction),
+    WEBAUTHN_RP_ID: read.WEBAUTHN_RP_ID ?? new URL(policy.frontendUrl).hostname,
+    WEBAUTHN_RP_NAME: read.WEBAUTHN_RP_NAME ?? policy.productName,
+    WEBAUTHN_ORIGINS: read.WEBAUTHN_ORIGINS.length > 0 ? read.WEBAUTHN_ORIGINS : [...new Set([policy.frontendUrl, issuer])],
     isProduction,
     policy,
     rateLimits,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseRateLimit, type RateLimit } from '#domain/rate-limit.ts';
+import { parseFernetKey } from '#infrastructure/crypto/fernet.ts';
 
 /**
  * Every setting there is, once: its meaning (for .env.example), its default, its form. Times come in the unit of the name.
@@ -33,7 +34,7 @@ const list = z.string().transform((value) =>
 const rate = z.string().transform((value, context): RateLimit => {
   const limit = parseRateLimit(value);
   if (limit) return limit;
-  context.addIssue('give it as N/second, N/minute or N/hour');
+  context.addIssue('give it as N/second, N/minute, N/hour or N/day');
   return z.NEVER;
 });
 const origin = z
@@ -115,6 +116,12 @@ export const SETTINGS = {
     secret: true,
     production: 'required',
   },
+  FERNET_KEY: {
+    describe: 'comma-separated keys for secrets that must be read again (TOTP): the first encrypts, all decrypt',
+    schema: list.pipe(z.array(z.string().refine((key) => parseFernetKey(key) !== undefined, 'give 32 bytes in base64url each')).min(1)),
+    secret: true,
+    production: 'required',
+  },
   JWT_PRIVATE_KEY: { describe: 'a signing key as PEM instead of KEYS_DIR', schema: text, secret: true },
   JWT_PUBLIC_KEY: { describe: 'its public key as PEM; checked to belong to it', schema: text },
   JWT_ALGORITHM: {
@@ -161,10 +168,44 @@ export const SETTINGS = {
     schema: rate,
     default: '3/hour',
   },
+  RATE_LIMIT_MFA: { describe: 'second factors tried from one network', schema: rate, default: '10/minute' },
+  RATE_LIMIT_SMS_NUMBER: { describe: 'codes sent to one number', schema: rate, default: '5/hour' },
+  RATE_LIMIT_SMS_PREFIX: {
+    describe: 'codes sent to numbers that differ in the last digits only (bill fraud)',
+    schema: rate,
+    default: '50/hour',
+  },
+  RATE_LIMIT_SMS_TOTAL: { describe: 'codes sent in all (bill fraud)', schema: rate, default: '1000/day' },
   RATE_LIMIT_PREFIX: {
     describe: 'the key prefix in Redis',
     schema: z.string().regex(/^[A-Za-z0-9:_-]{1,64}$/, 'use letters, digits, : _ and -'),
     default: 'latchkey',
+  },
+
+  STEP_UP_MAX_AGE_SECONDS: {
+    describe: 'how recent the authentication of a sensitive request must be',
+    schema: wholeNumber(1, 86_400),
+    default: '600',
+    strict: '300',
+  },
+  MFA_REQUIRED: { describe: 'true: everybody must hold a second factor', schema: flag, default: 'false', strict: 'true' },
+  SMS_MFA: { describe: 'whether a phone can be a second factor', schema: flag, default: 'true', strict: 'false' },
+  SMS_DEFAULT_COUNTRY: {
+    describe: 'whose national phone numbers are understood, as DE (default: international numbers only)',
+    schema: z.string().regex(/^[A-Z]{2}$/, 'give two capital letters (ISO 3166-1)'),
+  },
+  PASSKEY_COUNTER: {
+    describe: 'a passkey that counts backwards: flag takes it for one factor, refuse refuses it',
+    schema: z.enum(['flag', 'refuse']),
+    default: 'flag',
+    strict: 'refuse',
+  },
+  WEBAUTHN_RP_ID: { describe: 'the domain that passkeys belong to (default: the host of FRONTEND_URL)', schema: text.max(253) },
+  WEBAUTHN_RP_NAME: { describe: 'how browsers call it (default: PRODUCT_NAME)', schema: text.max(60) },
+  WEBAUTHN_ORIGINS: {
+    describe: 'comma-separated origins whose pages may use passkeys (default: FRONTEND_URL and ISSUER)',
+    schema: list.pipe(z.array(origin)),
+    default: '',
   },
 
   SECURITY_PROFILE: {
@@ -179,6 +220,11 @@ export const SETTINGS = {
   },
   EMAIL_PROVIDER: {
     describe: 'mailbox: mail is kept in memory and shown at /dev/mailbox (development only)',
+    schema: z.enum(['mailbox']),
+    default: 'mailbox',
+  },
+  SMS_PROVIDER: {
+    describe: 'mailbox: SMS are kept in memory and shown at /dev/mailbox (development only)',
     schema: z.enum(['mailbox']),
     default: 'mailbox',
   },

@@ -31,7 +31,8 @@ export async function start(config: Config): Promise<Running> {
   try {
     await migrate(database.address, new Date());
     const secretKey = config.SECRET_KEY ? Buffer.from(config.SECRET_KEY.reveal()) : generatedSecret(config.DATA_DIR, 'secret-key');
-    const service = await compose(config, { database: database.address, secretKey, log });
+    const fernetKeys = config.FERNET_KEY?.reveal() ?? generatedSecret(config.DATA_DIR, 'fernet-key').toString();
+    const service = await compose(config, { database: database.address, secretKey, fernetKeys, log });
     try {
       await service.app.listen({ host: config.HOST, port: config.PORT });
     } catch (error) {

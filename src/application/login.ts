@@ -1,9 +1,11 @@
+import { hasSecondFactor, type Proof, usableFactors } from '#domain/assurance.ts';
 import type { AuditEvent } from '#domain/audit-event.ts';
 import type { Client } from '#domain/client.ts';
 import { secondsUntil } from '#domain/lifetimes.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import { loginIdentifier, throttleKey } from './login-identifier.ts';
+import { type MfaRequired, waitForSecondFactor } from './mfa-required.ts';
 import type { Needs } from './ports/services.ts';
 import { grantTokens, newSession, type Tokens } from './start-session.ts';
 
@@ -16,13 +18,14 @@ export function login(needs: Needs<'store' | 'passwords' | 'accessTokens' | 'ref
 
   /**
    * The password step. Until the password is right, every failure looks alike and takes as long: no such account, no
-   * password, a wrong one (ASVS 6.3.8). A locked lane answers the same for accounts that do not exist. Two round trips.
+   * password, a wrong one (ASVS 6.3.8). A locked lane answers the same for accounts that do not exist. An account that holds a
+   * second factor gets no session here, only the ticket for `verify-mfa`. Two round trips.
    */
-  return async (input: LoginInput, client: Client): Promise<Tokens | LoginRefusal> => {
+  return async (input: LoginInput, client: Client): Promise<Tokens | MfaRequired | LoginRefusal> => {
     const at = clock.now();
     const identifier = loginIdentifier(input.identifier);
     const key = throttleKey(secrets, identifier, client.ip);
-    const { account, lockedUntil } = await store.hot.findForSignIn(identifier, key, at);
+    const { account, lockedUntil, secondFactors } = await store.hot.findForSignIn(identifier, key, at);
     const failed = (reason: string, accountId = account?.id ?? null): AuditEvent =>
       auditEvent(secrets, 'LOGIN_FAILED', client, at, { accountId, details: { reason, method: 'pwd' } });
 
@@ -45,20 +48,26 @@ export function login(needs: Needs<'store' | 'passwords' | 'accessTokens' | 'ref
       return refuse(refused);
     }
 
-    const { session, secret } = newSession(needs, account.id, client, input.device, ['pwd'], at);
+    const proofs: Proof[] = [{ factor: 'password', at }];
+    const isEnough = !hasSecondFactor(secondFactors);
+    const methods = usableFactors(secondFactors, policy.secondFactors.allowsSms);
+    const { ticket, waiting } = waitForSecondFactor(needs, { proofs, device: input.device, client, methods }, at);
+    const { session, secret } = newSession(needs, account.id, client, input.device, proofs, at);
     const outcome = await store.hot.openSession({
-      session,
+      accountId: account.id,
+      begun: isEnough ? { session } : { preAuth: ticket },
       key,
       seenPasswordHash: account.passwordHash,
       rehashed: verdict === 'outdated' ? await passwords.hash(input.password) : null,
-      event: auditEvent(secrets, 'LOGIN_SUCCEEDED', client, at, {
+      event: auditEvent(secrets, isEnough ? 'LOGIN_SUCCEEDED' : 'MFA_REQUIRED', client, at, {
         accountId: account.id,
-        sessionId: session.id,
-        details: { method: 'pwd', transport: 'bearer' },
+        sessionId: isEnough ? session.id : null,
+        details: isEnough ? { method: 'pwd', transport: 'bearer' } : { method: 'pwd' },
       }),
     });
     if (outcome === 'locked') return refuse('account-locked', { retryAfterSeconds: policy.lockout.lockSeconds });
     if (outcome === 'changed') return refuse('invalid-credentials');
+    if (!isEnough) return waiting;
     return await grantTokens(needs, account, session, { secret, counter: 0 }, at);
   };
 }

@@ -37,5 +37,13 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
     passwordChanged: (at: Date) => notice('password-changed', passwordChanged, at),
     passwordReset: (at: Date) => notice('password-reset', passwordReset, at),
     refreshTokenReused: (at: Date) => notice('refresh-token-reused', refreshTokenReused, at),
+    factorEnrolled: (method: string, at: Date) =>
+      notice('factor-enrolled', messages.factorEnrolledMessage(productName, method, recoveryUrl), at),
+    factorRemoved: (method: string, at: Date) =>
+      notice('factor-removed', messages.factorRemovedMessage(productName, method, recoveryUrl), at),
+    recoveryCodesMade: (at: Date) => notice('recovery-codes-made', messages.recoveryCodesMadeMessage(productName, recoveryUrl), at),
+    recoveryCodeUsed: (left: number, at: Date) =>
+      notice('recovery-code-used', messages.recoveryCodeUsedMessage(productName, left, recoveryUrl), at),
+    secondFactorLocked: (at: Date) => notice('second-factor-locked', messages.secondFactorLockedMessage(productName, recoveryUrl), at),
   };
 }

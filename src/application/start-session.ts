@@ -1,4 +1,4 @@
-import { type Amr, acrOf } from '#domain/assurance.ts';
+import { acrOf, amrOf, type Proof } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import { after, idleEnd, secondsUntil } from '#domain/lifetimes.ts';
 import type { Needs } from './ports/services.ts';
@@ -20,7 +20,7 @@ export function newSession(
   accountId: string,
   client: Client,
   device: string | null,
-  amr: Amr[],
+  proofs: Proof[],
   at: Date,
 ): { session: NewSession; secret: Buffer } {
   const { secret, hash } = secrets.refreshSecret();
@@ -32,8 +32,9 @@ export function newSession(
     device,
     ip: client.ip,
     userAgent: client.userAgent,
-    amr,
-    acr: acrOf(amr),
+    amr: amrOf(proofs),
+    acr: acrOf(proofs),
+    proofs,
     authTime: at,
     createdAt: at,
     lastSeenAt: at,
@@ -44,14 +45,30 @@ export function newSession(
   return { session, secret };
 }
 
-/** The tokens of a stored session. An access token never outlives the session's absolute end. */
+/** The tokens of a stored session. */
 export async function grantTokens(
-  { accessTokens, refreshTokens, policy }: Needs<'accessTokens' | 'refreshTokens' | 'policy'>,
+  needs: Needs<'accessTokens' | 'refreshTokens' | 'policy'>,
   account: Account,
   session: Session,
   refresh: { secret: Buffer; counter: number },
   at: Date,
 ): Promise<Tokens> {
+  return {
+    ...(await accessTokenOf(needs, account, session, at)),
+    refreshToken: needs.refreshTokens.encode({ sessionId: session.id, ...refresh }),
+    refreshExpiresInSeconds: secondsUntil(session.idleEndAt, at),
+    session,
+    account,
+  };
+}
+
+/** An access token of a stored session; it never outlives the session's absolute end. */
+export async function accessTokenOf(
+  { accessTokens, policy }: Needs<'accessTokens' | 'policy'>,
+  account: Account,
+  session: Session,
+  at: Date,
+): Promise<{ accessToken: string; expiresInSeconds: number }> {
   const wantedEnd = after(at, policy.lifetimes.accessTokenSeconds);
   const expiresAt = wantedEnd < session.absoluteEndAt ? wantedEnd : session.absoluteEndAt;
   const accessToken = await accessTokens.sign({
@@ -64,12 +81,5 @@ export async function grantTokens(
     amr: session.amr,
     roles: account.roles,
   });
-  return {
-    accessToken,
-    expiresInSeconds: secondsUntil(expiresAt, at),
-    refreshToken: refreshTokens.encode({ sessionId: session.id, ...refresh }),
-    refreshExpiresInSeconds: secondsUntil(session.idleEndAt, at),
-    session,
-    account,
-  };
+  return { accessToken, expiresInSeconds: secondsUntil(expiresAt, at) };
 }

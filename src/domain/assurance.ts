@@ -1,10 +1,71 @@
+/** What a user has just proved control of. A passkey that verified its user stands for two factors (63B-4 B.3). */
+export type Factor = 'password' | 'totp' | 'sms' | 'recovery_code' | 'passkey' | 'verified-passkey';
+
+export type Proof = { factor: Factor; at: Date };
+
 /** Authentication method references of RFC 8176 that a session can hold. */
-export type Amr = 'pwd';
+export type Amr = 'pwd' | 'otp' | 'sms' | 'pop' | 'mfa';
 
 /** Authenticator assurance level, as `acr` in tokens (NIST SP 800-63B-4 section 2). */
 export type Acr = 'aal1' | 'aal2';
 
-/** A password alone is one factor. */
-export function acrOf(_amr: readonly Amr[]): Acr {
-  return 'aal1';
+/** What can stand beside a password, as `methods` in the wire form. */
+export type SecondFactor = 'webauthn' | 'totp' | 'sms' | 'recovery_code';
+
+const AMR: Record<Factor, Amr> = {
+  password: 'pwd',
+  totp: 'otp',
+  recovery_code: 'otp',
+  sms: 'sms',
+  passkey: 'pop',
+  'verified-passkey': 'pop',
+};
+
+/** Phishing-resistant first, what is only for emergencies last. */
+const STRONGEST_FIRST: readonly SecondFactor[] = ['webauthn', 'totp', 'sms', 'recovery_code'];
+
+/** AAL2 asks for two different factors: something known beside something held, or a passkey that verified its user. */
+export function acrOf(proofs: readonly Proof[]): Acr {
+  const factors = new Set(proofs.map(({ factor }) => factor));
+  if (factors.has('verified-passkey')) return 'aal2';
+  return factors.has('password') && factors.size > 1 ? 'aal2' : 'aal1';
+}
+
+export function amrOf(proofs: readonly Proof[]): Amr[] {
+  const words = new Set(proofs.map(({ factor }) => AMR[factor]));
+  return acrOf(proofs) === 'aal2' ? [...words, 'mfa'] : [...words];
+}
+
+/** The proofs of a session after one more: of each factor the last one counts. */
+export function withProof(proofs: readonly Proof[], proof: Proof): Proof[] {
+  return [...proofs.filter(({ factor }) => factor !== proof.factor), proof];
+}
+
+/**
+ * The second factors that a sign-in may use, strongest first. Recovery codes stand in for another factor: alone they are none.
+ * @param allowsSms false in the strict profile (ASVS 6.6.1, L3): a phone then still asks for a second factor, but is none
+ */
+export function usableFactors(enrolled: readonly SecondFactor[], allowsSms: boolean): SecondFactor[] {
+  if (!hasSecondFactor(enrolled)) return [];
+  return STRONGEST_FIRST.filter((factor) => enrolled.includes(factor) && (allowsSms || factor !== 'sms'));
+}
+
+/** Whether a password alone is too little for this account. */
+export function hasSecondFactor(enrolled: readonly SecondFactor[]): boolean {
+  return enrolled.some((factor) => factor !== 'recovery_code');
+}
+
+/**
+ * What a session lacks for a sensitive request (RFC 9470, ASVS 7.5.1): a recent authentication, and both factors where the
+ * account holds two, so that nobody weakens it with a password alone.
+ * @returns null when nothing is lacking
+ */
+export function lacksForStepUp(
+  session: { acr: Acr; authTime: Date },
+  enrolled: readonly SecondFactor[],
+  maxAgeSeconds: number,
+  now: Date,
+): 'assurance' | 'recency' | null {
+  if (hasSecondFactor(enrolled) && session.acr === 'aal1') return 'assurance';
+  return now.getTime() - session.authTime.getTime() > maxAgeSeconds * 1000 ? 'recency' : null;
 }

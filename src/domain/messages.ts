@@ -7,7 +7,12 @@ export type MessageTemplate =
   | 'reset-password'
   | 'password-changed'
   | 'password-reset'
-  | 'refresh-token-reused';
+  | 'refresh-token-reused'
+  | 'factor-enrolled'
+  | 'factor-removed'
+  | 'recovery-codes-made'
+  | 'recovery-code-used'
+  | 'second-factor-locked';
 
 type Body = { heading: string; lines: string[]; action?: { label: string; url: string }; closing: string };
 
@@ -94,6 +99,66 @@ export function refreshTokenReusedMessage(product: string, recoveryUrl: string):
     action: { label: 'Set a new password', url: recoveryUrl },
     closing: 'This message is about one session only; your other devices stay signed in.',
   });
+}
+
+/** How mails call what is enrolled. */
+const FACTOR_NAMES: Record<string, string> = { totp: 'an authenticator app', sms: 'a phone', webauthn: 'a passkey' };
+
+export function factorEnrolledMessage(product: string, method: string, recoveryUrl: string): Message {
+  const name = FACTOR_NAMES[method] ?? 'an authenticator';
+  return message(product, `A way to sign in was added at ${product}`, {
+    heading: 'A way to sign in was added',
+    lines: [`Your account can now be signed in to with ${name} as well.`],
+    action: { label: 'It was not you? Set a new password', url: recoveryUrl },
+    closing: 'If it was you, there is nothing to do.',
+  });
+}
+
+export function factorRemovedMessage(product: string, method: string, recoveryUrl: string): Message {
+  const name = FACTOR_NAMES[method] ?? 'an authenticator';
+  return message(product, `A way to sign in was removed at ${product}`, {
+    heading: 'A way to sign in was removed',
+    lines: [`Your account was protected by ${name}, which was just removed.`],
+    action: { label: 'It was not you? Set a new password', url: recoveryUrl },
+    closing: 'If it was you, there is nothing to do.',
+  });
+}
+
+export function recoveryCodesMadeMessage(product: string, recoveryUrl: string): Message {
+  return message(product, `New recovery codes at ${product}`, {
+    heading: 'New recovery codes were made',
+    lines: ['A new set of recovery codes was made for your account. The codes that you had before do not work any more.'],
+    action: { label: 'It was not you? Set a new password', url: recoveryUrl },
+    closing: 'If it was you, keep the new codes where you would find them without your phone.',
+  });
+}
+
+export function recoveryCodeUsedMessage(product: string, left: number, recoveryUrl: string): Message {
+  return message(product, `A recovery code was used at ${product}`, {
+    heading: 'A recovery code was used',
+    lines: [
+      `Someone signed in to your account with a recovery code. ${left === 1 ? 'One code is' : `${left} codes are`} left.`,
+      ...(left < 3 ? ['Make a new set before you run out.'] : []),
+    ],
+    action: { label: 'It was not you? Set a new password', url: recoveryUrl },
+    closing: 'If it was you, there is nothing to do.',
+  });
+}
+
+export function secondFactorLockedMessage(product: string, recoveryUrl: string): Message {
+  return message(product, `Someone knows your password at ${product}`, {
+    heading: 'Too many wrong codes',
+    lines: [
+      'Someone gave the right password of your account and then too many wrong codes. The codes are refused for an hour.',
+      'If it was not you, your password is known to somebody else: set a new one now.',
+    ],
+    action: { label: 'Set a new password', url: recoveryUrl },
+    closing: 'Nobody got in by this.',
+  });
+}
+
+export function smsCodeMessage(product: string, code: string): string {
+  return `${code} is your code for ${product}. It works once, for 5 minutes. Nobody from ${product} will ask you for it.`;
 }
 
 function button({ label, url }: { label: string; url: string }): string {

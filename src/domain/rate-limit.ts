@@ -8,14 +8,19 @@ export type RateLimits = {
   login: RateLimit;
   register: RateLimit;
   'password-reset': RateLimit;
+  mfa: RateLimit;
+  /** Against bill fraud: codes to one number, to the numbers around it, and in all. */
+  'sms-number': RateLimit;
+  'sms-prefix': RateLimit;
+  'sms-total': RateLimit;
 };
 export type RateLimitName = keyof RateLimits;
 
-const WINDOWS: Record<string, number> = { second: 1, minute: 60, hour: 3600 };
+const WINDOWS: Record<string, number> = { second: 1, minute: 60, hour: 3600, day: 86_400 };
 
-/** Reads `N/second`, `N/minute` or `N/hour`. @returns undefined when it is written otherwise */
+/** Reads `N/second`, `N/minute`, `N/hour` or `N/day`. @returns undefined when it is written otherwise */
 export function parseRateLimit(text: string): RateLimit | undefined {
-  const match = /^([1-9]\d{0,8})\s*\/\s*(second|minute|hour)$/.exec(text.trim());
+  const match = /^([1-9]\d{0,8})\s*\/\s*(second|minute|hour|day)$/.exec(text.trim());
   const windowSeconds = WINDOWS[match?.[2] ?? ''];
   if (match?.[1] === undefined || windowSeconds === undefined) return undefined;
   return { capacity: Number(match[1]), windowSeconds };

@@ -1,5 +1,31 @@
+import type { Proof } from './assurance.ts';
+
 /** What a single-use secret is for. A ticket of one purpose is nothing to another. */
-export type TicketPurpose = 'verify-email' | 'reset-password';
+export type TicketPurpose =
+  | 'verify-email'
+  | 'reset-password'
+  | 'pre-auth'
+  | 'sms-enrolment'
+  | 'sms-code'
+  | 'webauthn-registration'
+  | 'webauthn-authentication';
 
 /** A secret shown once to whom it is for, and its SHA-256, the only form that is stored (ASVS 11.5.1, 6.5.2). */
 export type TicketSecret = { token: string; hash: Buffer };
+
+/** A sign-in that waits for its second factor: what was proved, and what the session will be (PRE_AUTH, DESIGN 4). */
+export type PreAuth = { proofs: Proof[]; device: string | null; network: string; userAgent: string | null };
+
+/** A WebAuthn challenge belongs to the sign-in or the session that asked for it; one of neither signs anybody in. */
+export type CeremonyBinding = { preAuthId?: string; sessionId?: string };
+
+/** How long the second half of a sign-in may take, and how often it may be tried (ASVS 6.6.3, 63B-4 3.2.2). */
+export const PRE_AUTH_TTL_SECONDS = 5 * 60;
+export const PRE_AUTH_TRIES = 5;
+
+/** ASVS 6.5.5: an out-of-band code lives ten minutes at most. */
+export const SMS_CODE_TTL_SECONDS = 5 * 60;
+export const SMS_CODE_TRIES = 5;
+
+/** WebAuthn L3 recommends 300 to 600 seconds. */
+export const CEREMONY_TTL_SECONDS = 5 * 60;

@@ -1,22 +1,24 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { AccessTokens, Clock, RateLimiter } from '#application/ports/services.ts';
+import type { AccessTokens, Clock, Policy, RateLimiter } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
+import { lacksForStepUp } from '#domain/assurance.ts';
 import { refuse } from '#domain/problems.ts';
 import { permissionsOf } from '#domain/roles.ts';
 import { addLimitHeaders } from './limits.ts';
 import { RefusalError } from './problem.ts';
 import type { Access, Principal } from './route.ts';
 
-type Needs = { store: Pick<Store, 'hot'>; accessTokens: AccessTokens; limiter: RateLimiter; clock: Clock };
+type Needs = { store: Pick<Store, 'hot' | 'read'>; accessTokens: AccessTokens; limiter: RateLimiter; clock: Clock; policy: Policy };
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
  * Who is calling: the bearer token's signature and claims, then the live session in the store, so that a revocation holds at
  * once (ASVS 7.4.1). A store that does not answer is a 503, never a 401. Changing routes draw on the account's limit.
- * @throws RefusalError unauthenticated, account-suspended, forbidden or rate-limited
+ * @throws RefusalError unauthenticated, account-suspended, insufficient-user-authentication, forbidden or rate-limited
  */
-export function accessCheck({ store, accessTokens, limiter, clock }: Needs) {
+export function accessCheck({ store, accessTokens, limiter, clock, policy }: Needs) {
+  const { isRequired, stepUpMaxAgeSeconds } = policy.secondFactors;
   return async (request: FastifyRequest, reply: FastifyReply, access: Exclude<Access, 'public'>): Promise<Principal> => {
     const now = clock.now();
     const token = bearerOf(request);
@@ -25,7 +27,14 @@ export function accessCheck({ store, accessTokens, limiter, clock }: Needs) {
     const live = claims && (await store.hot.authenticate(claims.sessionId, now));
     if (!live || live.account.id !== claims.accountId) throw unauthenticated('Bearer error="invalid_token"');
     if (live.account.status === 'suspended') throw new RefusalError(refuse('account-suspended'));
-    if (access.aal === 'aal2' && live.session.acr !== 'aal2') throw new RefusalError(refuse('forbidden'));
+    const needsAal2 = access.aal === 'aal2' || (isRequired && !access.beforeSecondFactor);
+    if (needsAal2 && live.session.acr !== 'aal2') throw insufficient('A second factor is needed here.', { acr_values: 'aal2' });
+    if (access.stepUp) {
+      const enrolled = await store.read((records) => records.authenticators.secondFactors(live.account.id));
+      const lacking = lacksForStepUp(live.session, enrolled, stepUpMaxAgeSeconds, now);
+      if (lacking === 'assurance') throw insufficient('Prove your second factor first.', { acr_values: 'aal2' });
+      if (lacking === 'recency') throw insufficient('Sign in again first.', { max_age: String(stepUpMaxAgeSeconds) });
+    }
     if (access.permission && !permissionsOf(live.account.roles).includes(access.permission)) throw new RefusalError(refuse('forbidden'));
     if (!SAFE_METHODS.has(request.method)) {
       const { allowed, readings } = await limiter.take([{ limit: 'per-user', key: live.account.id }], 'local');
@@ -48,4 +57,11 @@ export function bearerOf(request: FastifyRequest): string | null {
 
 function unauthenticated(challenge: string): RefusalError {
   return new RefusalError(refuse('unauthenticated'), { 'www-authenticate': challenge });
+}
+
+/** The challenge of RFC 9470 section 3: what the client must ask its user for. */
+function insufficient(detail: string, asked: { acr_values: 'aal2' } | { max_age: string }): RefusalError {
+  const parameters = Object.entries(asked).map(([name, value]) => `, ${name}="${value}"`);
+  const challenge = `Bearer error="insufficient_user_authentication", error_description="${detail}"${parameters.join('')}`;
+  return new RefusalError(refuse('insufficient-user-authentication', { detail }), { 'www-authenticate': challenge });
 }

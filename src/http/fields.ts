@@ -30,3 +30,14 @@ export const linkToken = z.string().min(1).max(256);
 export const refreshToken = z.string().min(1).max(512);
 
 export const honeypot = z.string().max(2048).describe('Leave it out: a hidden form field that only programs fill in.');
+
+export const preAuthToken = z.string().min(1).max(256).describe('from the answer of the sign-in; opaque, five minutes, five tries');
+
+export const code = z.string().min(1).max(64).describe('as shown or received');
+
+/** What `navigator.credentials` gave, as `toJSON()` writes it; every part of it is verified by WebAuthn's own rules. */
+export const credential = z
+  .looseObject({ id: z.string().max(2048), type: z.string().max(64), response: z.looseObject({ clientDataJSON: z.string().max(8192) }) })
+  .describe('PublicKeyCredential as JSON (WebAuthn Level 3)');
+
+export const passkeyName = displayName.describe('how its owner calls it');

@@ -10,6 +10,7 @@ const TAGS: Record<string, string> = {
   'Registration and e-mail': 'Accounts begin here; whether an address has one is never told.',
   'Signing in': 'Sessions: a short access token for every service, a rotating refresh token for this one.',
   'The account': 'What a signed-in user sees and changes.',
+  Authenticators: 'Second factors, passkeys and step-up (RFC 9470).',
   'For other services': 'Keys and metadata; keep them as long as their max-age says.',
   Operations: 'For Kubernetes, balancers and people who debug.',
   Development: 'Never in production.',
@@ -22,7 +23,10 @@ function edgeProblems({ access, body, params, query, limits, path, method }: Rou
   if (body) codes.push('payload-too-large', 'unsupported-media-type');
   if (path.startsWith('/api/')) codes.push('rate-limited');
   if (path.startsWith('/api/') || limits) codes.push('unavailable');
-  if (access !== 'public') codes.push('unauthenticated', 'account-suspended', ...(access.permission ? (['forbidden'] as const) : []));
+  if (access !== 'public') {
+    codes.push('unauthenticated', 'account-suspended', ...(access.permission ? (['forbidden'] as const) : []));
+    if (access.stepUp || access.aal === 'aal2' || !access.beforeSecondFactor) codes.push('insufficient-user-authentication');
+  }
   return method === 'GET' || body ? codes : [...codes, 'unsupported-media-type'];
 }
 

@@ -7,7 +7,16 @@ import type { RateLimitName } from '#domain/rate-limit.ts';
 import type { Permission } from '#domain/roles.ts';
 
 /** Who may call: everybody, or a live session of at least this strength with this permission. There is no default. */
-export type Access = 'public' | { aal: Acr; permission?: Permission; maxAgeSeconds?: number };
+export type Access =
+  | 'public'
+  | {
+      aal: Acr;
+      permission?: Permission;
+      /** Sensitive: asks for a recent authentication, by both factors where the account holds two (RFC 9470). */
+      stepUp?: true;
+      /** Open to who has yet to enrol the second factor that is required of everybody. */
+      beforeSecondFactor?: true;
+    };
 
 /** The caller of a route that is not public, read from the store for this request. */
 export type Principal = { account: Account; session: Session };

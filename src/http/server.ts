@@ -2,7 +2,7 @@ import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
-import type { AccessTokens, Clock, RateLimiter } from '#application/ports/services.ts';
+import type { AccessTokens, Clock, Policy, RateLimiter } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
 import { refuse } from '#domain/problems.ts';
 import { accessCheck } from './access.ts';
@@ -28,10 +28,11 @@ export type HttpSettings = {
 
 export type ServerParts = {
   routes: Route[];
-  store: Pick<Store, 'hot'>;
+  store: Pick<Store, 'hot' | 'read'>;
   accessTokens: AccessTokens;
   limiter: RateLimiter;
   clock: Clock;
+  policy: Policy;
   settings: HttpSettings;
   log: FastifyBaseLogger;
 };
@@ -41,7 +42,16 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 75_000; // longer than a balancer's, so that the balancer is the one who closes
 
 /** The server, not yet listening. The order of what is installed is the order in which a request meets it. */
-export async function buildServer({ routes, store, accessTokens, limiter, clock, settings, log }: ServerParts): Promise<FastifyInstance> {
+export async function buildServer({
+  routes,
+  store,
+  accessTokens,
+  limiter,
+  clock,
+  policy,
+  settings,
+  log,
+}: ServerParts): Promise<FastifyInstance> {
   const { issuer } = settings;
   const app = Fastify({
     loggerInstance: log,
@@ -75,7 +85,7 @@ export async function buildServer({ routes, store, accessTokens, limiter, clock,
     });
   }
   await installLimits(app, limiter);
-  mount(app, routes, accessCheck({ store, accessTokens, limiter, clock }), issuer);
+  mount(app, routes, accessCheck({ store, accessTokens, limiter, clock, policy }), issuer);
   await reference(app, openApiDocument(routes, urlsOf, { title: settings.productName, issuer, version: settings.version }));
   installNotFound(app, issuer, methodsByPath(routes));
   return app;

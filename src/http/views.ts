@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import type { Account, Session } from '#application/ports/store.ts';
+import type { MfaRequired } from '#application/mfa-required.ts';
+import type { Account, Passkey, Session } from '#application/ports/store.ts';
 import type { Tokens } from '#application/start-session.ts';
 
 /** Records as clients see them: snake_case, times in RFC 3339, nothing that is not listed here. */
 
-const instant = z.iso.datetime().describe('RFC 3339, UTC');
+export const instant = z.iso.datetime().describe('RFC 3339, UTC');
 
 export const User = z
   .object({
@@ -30,6 +31,34 @@ export const TokensView = z
     user: User,
   })
   .meta({ id: 'Tokens' });
+
+export const Method = z.enum(['webauthn', 'totp', 'sms', 'recovery_code']);
+
+export const MfaRequiredView = z
+  .object({
+    status: z.literal('mfa_required'),
+    pre_auth_token: z.string().describe('opaque; for POST /api/auth/verify-mfa alone'),
+    expires_in: z.int().describe('seconds'),
+    methods: z.array(Method).describe('what this user may use, strongest first'),
+  })
+  .meta({ id: 'MfaRequired' });
+
+/** What a sign-in answers: tokens, or that a second factor is needed. */
+export const SignInView = z.discriminatedUnion('status', [TokensView, MfaRequiredView]);
+
+export const PasskeyView = z
+  .object({
+    id: z.uuid(),
+    name: z.string(),
+    created_at: instant,
+    last_used_at: instant.nullable(),
+    transports: z.array(z.string()),
+    backed_up: z.boolean().describe('synced to other devices of its owner'),
+    flagged_at: instant.nullable().describe('when its signature counter last went backwards: it may have been copied'),
+  })
+  .meta({ id: 'Passkey' });
+
+export const RecoveryCodesView = z.object({ recovery_codes: z.array(z.string()).describe('shown this once; each good once') });
 
 export const SessionView = z
   .object({
@@ -68,6 +97,24 @@ export function tokensView(tokens: Tokens): z.input<typeof TokensView> {
     refresh_expires_in: tokens.refreshExpiresInSeconds,
     session_id: tokens.session.id,
     user: userView(tokens.account),
+  };
+}
+
+export function signInView(outcome: Tokens | MfaRequired): z.input<typeof SignInView> {
+  if (!('preAuthToken' in outcome)) return tokensView(outcome);
+  const { preAuthToken, expiresInSeconds, methods } = outcome;
+  return { status: 'mfa_required', pre_auth_token: preAuthToken, expires_in: expiresInSeconds, methods };
+}
+
+export function passkeyView(passkey: Passkey): z.input<typeof PasskeyView> {
+  return {
+    id: passkey.id,
+    name: passkey.name,
+    created_at: passkey.createdAt.toISOString(),
+    last_used_at: passkey.lastUsedAt?.toISOString() ?? null,
+    transports: passkey.transports,
+    backed_up: passkey.isBackedUp,
+    flagged_at: passkey.flaggedAt?.toISOString() ?? null,
   };
 }
 

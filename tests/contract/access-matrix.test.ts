@@ -37,6 +37,10 @@ const PUBLIC = [
   'POST /api/auth/resend-verification',
   'POST /api/auth/reset-password',
   'POST /api/auth/verify-email',
+  'POST /api/auth/verify-mfa',
+  'POST /api/auth/webauthn/authenticate/options',
+  'POST /api/auth/webauthn/authenticate/verify',
+  'POST /api/sms-mfa/send-code',
 ];
 
 describe('access', () => {

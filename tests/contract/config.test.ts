@@ -49,6 +49,10 @@ describe('the settings', () => {
       login: { capacity: 5, windowSeconds: 60 },
       register: { capacity: 3, windowSeconds: 60 },
       'password-reset': { capacity: 3, windowSeconds: 3600 },
+      mfa: { capacity: 10, windowSeconds: 60 },
+      'sms-number': { capacity: 5, windowSeconds: 3600 },
+      'sms-prefix': { capacity: 50, windowSeconds: 3600 },
+      'sms-total': { capacity: 1000, windowSeconds: 86_400 },
     });
   });
 
@@ -121,12 +125,23 @@ describe('production', () => {
     DATABASE_URL: DATABASE,
     REDIS_URL: 'rediss://:redis-password@redis.internal',
     SECRET_KEY: SECRET,
+    FERNET_KEY: 'cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=',
     JWT_PRIVATE_KEY: '-----BEGIN PRIVATE KEY-----',
   };
 
   it('[V15.2.3] refuses each default of development by name, all in one message', () => {
     const message = mistakes({ NODE_ENV: 'production', KEYS_DIR: '/nowhere' });
-    for (const name of ['ISSUER', 'FRONTEND_URL', 'DATABASE_URL', 'REDIS_URL', 'SECRET_KEY', 'KEYS_DIR', 'EMAIL_PROVIDER']) {
+    for (const name of [
+      'ISSUER',
+      'FRONTEND_URL',
+      'DATABASE_URL',
+      'REDIS_URL',
+      'SECRET_KEY',
+      'FERNET_KEY',
+      'KEYS_DIR',
+      'EMAIL_PROVIDER',
+      'SMS_PROVIDER',
+    ]) {
       expect(message).toContain(`  - ${name}: `);
     }
   });
@@ -138,7 +153,10 @@ describe('production', () => {
   });
 
   it('asks for nothing more than what is named, so that each mistake can be put right', () => {
-    expect(mistakes(complete).split('\n').slice(1)).toEqual([expect.stringContaining('EMAIL_PROVIDER')]);
+    expect(mistakes(complete).split('\n').slice(1)).toEqual([
+      expect.stringContaining('EMAIL_PROVIDER'),
+      expect.stringContaining('SMS_PROVIDER'),
+    ]);
   });
 });
 

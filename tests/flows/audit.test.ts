@@ -11,9 +11,12 @@ import {
   signedInPerson,
   signIn,
   tokensOf,
+  tryLogin,
   verifiedPerson,
 } from '#tests/support/people.ts';
+import { assertionOf, enrolPasskey, personWithTotp, preAuthOf, verifyMfa, wrongCode } from '#tests/support/second-factors.ts';
 import { startService } from '#tests/support/service.ts';
+import { totpCode } from '#tests/support/totp.ts';
 
 const service = await startService();
 const { clock, sql, mail } = service;
@@ -68,6 +71,56 @@ const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
   PASSWORD_CHANGE_FAILED: async () => {
     const body = { current_password: WRONG, new_password: OTHER_PASSWORD };
     return api.post('/api/auth/change-password', body, (await signedInPerson(service)).accessToken);
+  },
+  MFA_REQUIRED: async () => api.post('/api/auth/login', { email: (await personWithTotp(service)).email, password: PASSWORD }),
+  MFA_FAILED: async () => {
+    const person = await personWithTotp(service);
+    return verifyMfa(api, await preAuthOf(api, person), 'totp', wrongCode(service, person.secret));
+  },
+  MFA_LOCKED: async () => {
+    const person = await personWithTotp(service);
+    const wrong = wrongCode(service, person.secret);
+    for (let time = 1; time < 10; time++) await verifyMfa(api, await preAuthOf(api, person), 'totp', wrong);
+    return verifyMfa(api, await preAuthOf(api, person), 'totp', wrong);
+  },
+  REAUTHENTICATED: async () => api.post('/api/auth/reauthenticate', { password: PASSWORD }, (await signedInPerson(service)).accessToken),
+  REAUTHENTICATION_FAILED: async () =>
+    api.post('/api/auth/reauthenticate', { password: WRONG }, (await signedInPerson(service)).accessToken),
+  FACTOR_ENROLLED: async () => {
+    const { accessToken } = await signedInPerson(service);
+    const { secret } = (await api.post('/api/auth/mfa/setup', undefined, accessToken)).body;
+    return api.post('/api/auth/mfa/activate', { code: totpCode(secret, clock.now()) }, accessToken);
+  },
+  FACTOR_ENROLMENT_FAILED: async () => {
+    const { accessToken } = await signedInPerson(service);
+    const { secret } = (await api.post('/api/auth/mfa/setup', undefined, accessToken)).body;
+    return api.post('/api/auth/mfa/activate', { code: wrongCode(service, secret) }, accessToken);
+  },
+  FACTOR_REMOVED: async () => api.post('/api/auth/mfa/disable', undefined, (await personWithTotp(service)).accessToken),
+  RECOVERY_CODES_MADE: async () => api.post('/api/auth/mfa/recovery-codes', undefined, (await personWithTotp(service)).accessToken),
+  RECOVERY_CODE_USED: async () => {
+    const person = await personWithTotp(service);
+    return verifyMfa(api, await preAuthOf(api, person), 'recovery_code', person.recoveryCodes[0] ?? '');
+  },
+  SMS_CODE_SENT: async () =>
+    api.post('/api/sms-mfa/setup', { phone_number: '+1 415 555 2672' }, (await signedInPerson(service)).accessToken),
+  SMS_REFUSED: async () => {
+    const { accessToken } = await signedInPerson(service);
+    for (let time = 1; time <= 5; time++) await api.post('/api/sms-mfa/setup', { phone_number: '+1 415 555 2673' }, accessToken);
+    return api.post('/api/sms-mfa/setup', { phone_number: '+1 415 555 2673' }, accessToken);
+  },
+  PASSKEY_RENAMED: async () => {
+    const { passkeyId, accessToken } = await enrolPasskey(service, await signedInPerson(service));
+    return api.request('PATCH', `/api/auth/webauthn/credentials/${passkeyId}`, { body: { name: 'The blue one' }, token: accessToken });
+  },
+  PASSKEY_COUNTER_REGRESSED: async () => {
+    const { authenticator } = await enrolPasskey(service, await signedInPerson(service));
+    await api.post('/api/auth/webauthn/authenticate/verify', {
+      credential: await assertionOf(service, authenticator, { how: { signCount: 9 } }),
+    });
+    return api.post('/api/auth/webauthn/authenticate/verify', {
+      credential: await assertionOf(service, authenticator, { how: { signCount: 8 } }),
+    });
   },
   PASSWORD_REHASHED: async () => {
     const person = await verifiedPerson(service);

@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { z } from 'zod';
 import type { ProblemCode } from '#domain/problems.ts';
 import type { Problem } from '#http/problem.ts';
-import type { SessionView, TokensView, User } from '#http/views.ts';
+import type { MfaRequiredView, PasskeyView, RecoveryCodesView, SessionView, TokensView, User } from '#http/views.ts';
 import { codeOf, type Seen } from './openapi-check.ts';
 
 /** Where a client calls from, and what it says of itself. */
@@ -14,7 +14,20 @@ export type Answer = Omit<Seen, 'body'> & { body: Wire };
 /** Every field that an answer can have: the OpenAPI check vouches for those that a test asks for. */
 export type Wire = Omit<z.output<typeof TokensView>, 'status'> &
   z.output<typeof User> &
-  Required<Problem> & { status: string | number; sessions: z.output<typeof SessionView>[]; dependencies: Record<string, string> };
+  Omit<z.output<typeof MfaRequiredView>, 'status'> &
+  z.output<typeof PasskeyView> &
+  z.output<typeof RecoveryCodesView> &
+  Required<Problem> & {
+    status: string | number;
+    sessions: z.output<typeof SessionView>[];
+    credentials: z.output<typeof PasskeyView>[];
+    dependencies: Record<string, string>;
+    secret: string;
+    otpauth_uri: string;
+    qr_code: string;
+    challenge: string;
+    acr: string;
+  };
 
 export type Sent = { body?: unknown; raw?: string; token?: string; headers?: Record<string, string> };
 

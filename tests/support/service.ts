@@ -38,6 +38,7 @@ const SETTINGS: Environment = {
   ISSUER: 'http://localhost:3000',
   FRONTEND_URL: 'https://app.example.com',
   SECRET_KEY: 'the-secret-key-of-the-tests-and-of-nothing-else',
+  FERNET_KEY: 'cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=',
   TRUST_PROXY: '127.0.0.1',
   ARGON2_MEMORY_KIB: '7168',
   ARGON2_TIME_COST: '1',
@@ -46,6 +47,7 @@ const SETTINGS: Environment = {
   RATE_LIMIT_LOGIN: PLENTY,
   RATE_LIMIT_REGISTER: PLENTY,
   RATE_LIMIT_PASSWORD_RESET: PLENTY,
+  RATE_LIMIT_MFA: PLENTY,
 };
 
 export type Given = {
@@ -78,6 +80,7 @@ export async function startService({
   const service = await compose(config, {
     database: address ?? database.address,
     secretKey: Buffer.from(config.SECRET_KEY?.reveal() ?? ''),
+    fernetKeys: config.FERNET_KEY?.reveal() ?? '',
     log: log ?? pino({ level: config.LOG_LEVEL }),
     clock,
   });

@@ -2,9 +2,11 @@ import type { Acr, Amr } from '#domain/assurance.ts';
 import type { Lifetimes } from '#domain/lifetimes.ts';
 import type { LockoutPolicy } from '#domain/lockout.ts';
 import type { PasswordPolicy } from '#domain/password-policy.ts';
+import type { PhoneNumber } from '#domain/phone.ts';
 import type { RateLimitName } from '#domain/rate-limit.ts';
 import type { Role } from '#domain/roles.ts';
 import type { TicketSecret } from '#domain/tickets.ts';
+import type { Passkeys } from './passkeys.ts';
 import type { OutboxMessage, Store } from './store.ts';
 
 /** Everything a flow may need; each flow names its part: `Needs<'store' | 'clock'>`. */
@@ -15,6 +17,10 @@ export type Services = {
   accessTokens: AccessTokens;
   refreshTokens: RefreshTokens;
   secrets: Secrets;
+  secretBox: SecretBox;
+  oneTimePasswords: OneTimePasswords;
+  passkeys: Passkeys;
+  phoneNumbers: PhoneNumbers;
   limiter: RateLimiter;
   courier: Courier;
   clock: Clock;
@@ -33,6 +39,18 @@ export type Policy = {
   lockout: LockoutPolicy;
   lifetimes: Lifetimes;
   revealRegistrationConflicts: boolean;
+  secondFactors: SecondFactorPolicy;
+};
+
+export type SecondFactorPolicy = {
+  /** Whether everybody must hold a second factor (ASVS 6.3.3). */
+  isRequired: boolean;
+  /** False: phones are no second factor (ASVS 6.6.1, L3). */
+  allowsSms: boolean;
+  /** Whether a passkey that counts backwards is refused, rather than taken for one factor and flagged. */
+  refusesCounterRegression: boolean;
+  /** How recent the authentication of a sensitive request must be (RFC 9470 `max_age`). */
+  stepUpMaxAgeSeconds: number;
 };
 
 export interface Clock {
@@ -100,8 +118,38 @@ export interface Secrets {
   /** 256 random bits with their hash, for a session's refresh tokens. */
   refreshSecret(): { secret: Buffer; hash: Buffer };
   refreshSecretHash(secret: Buffer): Buffer;
+  /** A recovery code of 120 random bits, and its hash. */
+  recoveryCode(): { code: string; hash: Buffer };
+  /** The hash of a recovery code as it was typed. */
+  recoveryCodeHash(typed: string): Buffer;
+  /** Six random digits. */
+  smsCode(): string;
+  /** A keyed hash: six digits alone could be found by trying them all. @param boundTo what the code is good for, by its id */
+  smsCodeHash(boundTo: string, code: string): Buffer;
   /** A keyed hash of a login identifier: the throttle table names nobody. */
   identifierHash(canonical: string): Buffer;
+}
+
+/** Encrypts what must be read again, with a key that is not in the database (Fernet). */
+export interface SecretBox {
+  seal(text: string): string;
+  /** @throws when no key of ours made it, or it was changed since */
+  open(sealed: string): string;
+}
+
+/** Time-based one-time passwords: RFC 6238 with SHA-1, six digits, 30 seconds, as every authenticator app knows them. */
+export interface OneTimePasswords {
+  /** 160 random bits in base 32 (RFC 4226 R6). */
+  newSecret(): Promise<string>;
+  /** The `otpauth://` URI and its QR code as a `data:image/png` URI. */
+  provisioning(secret: string, accountName: string): Promise<{ uri: string; qrCode: string }>;
+  /** The time step that this code belongs to: the present one or the one before (63B-4 3.1.4.2). @returns null for neither */
+  stepOf(secret: string, code: string, at: Date): Promise<number | null>;
+}
+
+export interface PhoneNumbers {
+  /** @param typed in any human form @returns null when it is no number that can get an SMS */
+  parse(typed: string): Promise<PhoneNumber | null>;
 }
 
 export type Bucket = { limit: RateLimitName; key: string };
@@ -130,6 +178,8 @@ export type Email = { to: string; subject: string; text: string; html: string };
 export interface Courier {
   /** Seals a message for the outbox; nothing leaves here. The recipient's address is stored beside it. */
   seal(template: string, message: Omit<Email, 'to'>, expiresAt: Date): OutboxMessage;
+  /** Likewise for the phone. */
+  sealSms(template: string, text: string, expiresAt: Date): OutboxMessage;
   /** After the commit: tells the worker of this process that there is something to send. */
   wake(): void;
 }

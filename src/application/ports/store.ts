@@ -1,10 +1,12 @@
-import type { Acr, Amr } from '#domain/assurance.ts';
+import type { Acr, Amr, Proof, SecondFactor } from '#domain/assurance.ts';
 import type { AuditEvent } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
+import type { PhoneNumber } from '#domain/phone.ts';
 import type { Role } from '#domain/roles.ts';
-import type { TicketPurpose } from '#domain/tickets.ts';
+import type { CeremonyBinding, PreAuth, TicketPurpose } from '#domain/tickets.ts';
 import type { Username } from '#domain/username.ts';
+import type { NewCredential, PasskeyDescriptor } from './passkeys.ts';
 
 /**
  * The truth (PostgreSQL). Rows are reachable only inside `read` and `transaction`, whose arguments are the questions that
@@ -54,7 +56,7 @@ export type Session = {
   absoluteEndAt: Date;
 };
 
-export type NewSession = Session & { refreshSecretHash: Buffer };
+export type NewSession = Session & { refreshSecretHash: Buffer; proofs: Proof[] };
 
 /** A message ready to send, sealed: what it says is readable to the worker only (it holds live tokens). */
 export type OutboxMessage = {
@@ -72,7 +74,48 @@ export type NewTicket = {
   expiresAt: Date;
 };
 
+/** A ticket that stands for something besides its account. */
+export type IssuedTicket = NewTicket & { accountId: string | null; context: TicketContext };
+export type TicketContext = PreAuth | CeremonyBinding | SmsEnrolment;
+export type SmsEnrolment = { number: PhoneNumber; sessionId: string };
+
+export type Totp = { id: string; secret: string; sessionId: string; createdAt: Date; lastUsedAt: Date | null };
+export type Phone = { number: PhoneNumber; verifiedAt: Date; lastUsedAt: Date | null };
+export type Passkey = PasskeyDescriptor & {
+  id: string;
+  accountId: string;
+  publicKey: Buffer;
+  signCount: number;
+  name: string;
+  isBackedUp: boolean;
+  createdAt: Date;
+  lastUsedAt: Date | null;
+  flaggedAt: Date | null;
+};
+
+/** What is enrolled, as its owner sees it. */
+export type Authenticators = { totp: Totp | null; phone: Phone | null; passkeys: Passkey[]; recoveryCodesLeft: number };
+
 export interface Reads {
+  tickets: {
+    /** The open ticket, untried and unused by this; null when it is over or was tried `most` times. */
+    find<Context extends TicketContext>(
+      purpose: TicketPurpose,
+      secretHash: Buffer,
+      most: number,
+      at: Date,
+    ): Promise<{ id: string; accountId: string; context: Context } | null>;
+  };
+  authenticators: {
+    list(accountId: string): Promise<Authenticators>;
+    /** What stands beside the password, in no order. */
+    secondFactors(accountId: string): Promise<SecondFactor[]>;
+    findTotp(accountId: string, state: 'active' | 'pending'): Promise<Totp | null>;
+    findPhone(accountId: string): Promise<Phone | null>;
+    /** At most `limit`, the oldest first. */
+    listPasskeys(accountId: string, limit: number): Promise<Passkey[]>;
+    findPasskey(credentialId: Buffer): Promise<Passkey | null>;
+  };
   accounts: {
     /** One look for both: has the address an account, is the name held by an account or by a registration under way? */
     findTaken(email: Email, username: Username | null, at: Date): Promise<{ email: boolean; username: boolean }>;
@@ -98,8 +141,56 @@ export interface Writes extends Reads {
     ): Promise<{ accountId: string; pending: PendingRegistration | null } | null>;
     /** Uses up every other open ticket of this purpose. */
     cancelAll(accountId: string, purpose: TicketPurpose, at: Date): Promise<void>;
-  };
+    /** Its hash may have been there before (a code of six digits): then that ticket is the new one. */
+    issue(ticket: IssuedTicket, at: Date, triesSoFar?: number): Promise<void>;
+    /** Counts one try. @returns null when there is no such ticket, it is used or over, or it was tried `most` times before */
+    tryOnce<Context extends TicketContext>(
+      purpose: TicketPurpose,
+      secretHash: Buffer,
+      most: number,
+      at: Date,
+    ): Promise<{ id: string; accountId: string; tries: number; context: Context } | null>;
+    /** Counts one try against the newest open ticket of this account and purpose; as `tryOnce`. */
+    tryNewest<Context extends TicketContext>(
+      purpose: TicketPurpose,
+      accountId: string,
+      most: number,
+      at: Date,
+    ): Promise<{ id: string; secretHash: Buffer; tries: number; context: Context } | null>;
+    /** Uses it up, as `redeem`; for tickets that may belong to nobody. */
+    redeemContext<Context extends TicketContext>(
+      purpose: TicketPurpose,
+      secretHash: Buffer,
+      at: Date,
+    ): Promise<{ accountId: string | null; context: Context } | null>;
+    /** How often the open ticket of this purpose was tried; 0 when there is none. */
+    triesOf(accountId: string, purpose: TicketPurpose, at: Date): Promise<number>;
+  } & Reads['tickets'];
+  authenticators: {
+    /** Replaces an enrolment that was begun and not finished. */
+    beginTotp(totp: { id: string; accountId: string; sessionId: string; secret: string }, at: Date): Promise<void>;
+    /** Makes it the active one in place of any before, its first code used. @returns false when it is not pending any more */
+    activateTotp(accountId: string, id: string, step: number, at: Date): Promise<boolean>;
+    /** RFC 6238 5.2: a code is good once. Of any number of callers exactly one claims a step, and none an earlier one. */
+    claimTotpStep(id: string, step: number, at: Date): Promise<boolean>;
+    removeTotp(accountId: string): Promise<boolean>;
+    replaceRecoveryCodes(accountId: string, codeHashes: readonly Buffer[], at: Date): Promise<void>;
+    /** @returns how many are left, null when this is none of them or it was used before */
+    useRecoveryCode(accountId: string, codeHash: Buffer, at: Date): Promise<number | null>;
+    setPhone(accountId: string, number: PhoneNumber, at: Date): Promise<void>;
+    touchPhone(accountId: string, at: Date): Promise<void>;
+    removePhone(accountId: string): Promise<boolean>;
+    /** @returns false when somebody has registered this credential */
+    addPasskey(passkey: NewCredential & { id: string; accountId: string; name: string }, at: Date): Promise<boolean>;
+    /** Notes the use. @returns the counter stored before, null when the passkey is gone */
+    usePasskey(id: string, signCount: number, isBackedUp: boolean, at: Date): Promise<number | null>;
+    flagPasskey(id: string, at: Date): Promise<void>;
+    renamePasskey(accountId: string, id: string, name: string): Promise<Passkey | null>;
+    removePasskey(accountId: string, id: string): Promise<boolean>;
+  } & Reads['authenticators'];
   accounts: {
+    /** Locks the account until the transaction ends: whatever else changes its authenticators or tickets waits. */
+    lock(accountId: string): Promise<AccountWithPassword | null>;
     /**
      * Marks the address verified. An account that was not yet verified takes over what the registration of this very
      * link asked for, so that nobody's earlier registration decides its password.
@@ -122,9 +213,14 @@ export interface Writes extends Reads {
     endAll(accountId: string, reason: SessionEnd, at: Date, exceptId?: string): Promise<number>;
     /** A new refresh secret: every refresh token given out before is dead. @returns the session as it is now, null when it ended */
     renewSecret(sessionId: string, refreshSecretHash: Buffer, idleEndAt: Date, at: Date): Promise<Session | null>;
+    open(session: NewSession): Promise<void>;
+    /** The session with what was proved in it, locked; null when it does not live. */
+    lockWithProofs(sessionId: string, at: Date): Promise<(Session & { proofs: Proof[] }) | null>;
+    setProofs(session: { id: string; proofs: Proof[]; amr: Amr[]; acr: Acr; authTime: Date }): Promise<void>;
   } & Reads['sessions'];
   audit: { record(event: AuditEvent): Promise<void> };
-  outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date): Promise<void> };
+  /** To the account's address, or to this number. */
+  outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date, phone?: PhoneNumber): Promise<void> };
 }
 
 /**
@@ -149,7 +245,7 @@ export type Registration = {
   at: Date;
 };
 
-export type SignInLookup = { account: AccountWithPassword | null; lockedUntil: Date | null };
+export type SignInLookup = { account: AccountWithPassword | null; lockedUntil: Date | null; secondFactors: SecondFactor[] };
 
 export type Rotation = {
   outcome: 'rotated' | 'retried' | 'reused';
@@ -170,17 +266,24 @@ export interface HotPaths {
   findForSignIn(identifier: { kind: 'email' | 'username'; canonical: string }, key: ThrottleKey, at: Date): Promise<SignInLookup>;
 
   /**
-   * Counts one failure and records the event; when it is the one that locks, records ACCOUNT_LOCKED as well.
+   * Counts one failure and records the event; when it is the one that locks, records `lockedAs` as well.
    * @returns until when the lane is locked now, null while it is not
    */
-  countFailure(key: ThrottleKey, policy: LockoutPolicy, event: AuditEvent): Promise<Date | null>;
+  countFailure(
+    key: ThrottleKey,
+    policy: LockoutPolicy,
+    event: AuditEvent,
+    lockedAs?: 'ACCOUNT_LOCKED' | 'MFA_LOCKED',
+  ): Promise<Date | null>;
 
   /**
-   * The session, the end of the failure count and the audit event in one statement; refuses when the lane was locked or
-   * the account changed (password, status) since it was looked up.
+   * The session, or the ticket of a sign-in that waits for its second factor; the end of the failure count and the audit event:
+   * one statement. Refuses when the lane was locked or the account changed (password, status, a second factor where a session
+   * would do without) since it was looked up.
    */
   openSession(input: {
-    session: NewSession;
+    accountId: string;
+    begun: { session: NewSession } | { preAuth: NewTicket & { context: PreAuth } };
     key: ThrottleKey;
     seenPasswordHash: string;
     /** The same password under the parameters of today, when those changed. */

@@ -3,7 +3,7 @@ import type { login } from '#application/login.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { deviceName, honeypot, password } from '../fields.ts';
 import { route } from '../route.ts';
-import { TokensView, tokensView } from '../views.ts';
+import { SignInView, signInView } from '../views.ts';
 
 const identifier = z.string().min(1).max(254);
 
@@ -30,7 +30,7 @@ export function loginRoute(use: ReturnType<typeof login>) {
         message: 'Give exactly one of identifier, email and username.',
         path: ['identifier'],
       }),
-    responses: { 200: { description: 'Signed in', schema: TokensView } },
+    responses: { 200: { description: 'Signed in, or a second factor is needed', schema: SignInView } },
     async handler({ body, client }) {
       const input = {
         identifier: body.identifier ?? body.email ?? body.username ?? '',
@@ -39,7 +39,7 @@ export function loginRoute(use: ReturnType<typeof login>) {
         honeypot: body.website_url ?? '',
       };
       const outcome = await use(input, client);
-      return isRefusal(outcome) ? outcome : { status: 200, body: tokensView(outcome) };
+      return isRefusal(outcome) ? outcome : { status: 200, body: signInView(outcome) };
     },
   });
 }

@@ -1,13 +1,14 @@
-import { createHash, createHmac, randomBytes, randomUUIDv7 } from 'node:crypto';
+import { createHash, createHmac, randomBytes, randomInt, randomUUIDv7 } from 'node:crypto';
 import type { Secrets } from '#application/ports/services.ts';
+import { RECOVERY_CODE_BYTES, readRecoveryCode, writeRecoveryCode } from '#domain/recovery-codes.ts';
 
 const SECRET_BYTES = 32; // ASVS 11.5.1 asks for 128 bits at least
 
 /**
  * Identifiers, secrets and their hashes. A secret of 256 random bits needs no slow hash (ASVS 6.5.2).
- * @param identifierKey makes the hash of a login identifier useless without the server's key
+ * @param keys make the hash of what can be guessed (a login identifier, six digits) useless without the server
  */
-export function secrets(identifierKey: Buffer): Secrets {
+export function secrets(keys: { identifiers: Buffer; codes: Buffer }): Secrets {
   const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest();
   return {
     id: () => randomUUIDv7(),
@@ -21,6 +22,13 @@ export function secrets(identifierKey: Buffer): Secrets {
       return { secret, hash: sha256(secret) };
     },
     refreshSecretHash: sha256,
-    identifierHash: (canonical) => createHmac('sha256', identifierKey).update(canonical).digest(),
+    recoveryCode() {
+      const code = writeRecoveryCode(randomBytes(RECOVERY_CODE_BYTES));
+      return { code, hash: sha256(code) };
+    },
+    recoveryCodeHash: (typed) => sha256(readRecoveryCode(typed)),
+    smsCode: () => String(randomInt(1_000_000)).padStart(6, '0'),
+    smsCodeHash: (boundTo, code) => createHmac('sha256', keys.codes).update(`${boundTo}:${code}`).digest(),
+    identifierHash: (canonical) => createHmac('sha256', keys.identifiers).update(canonical).digest(),
   };
 }

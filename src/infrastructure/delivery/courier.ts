@@ -1,6 +1,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { Unsealer } from '#application/deliver-messages.ts';
-import type { Courier } from '#application/ports/services.ts';
+import type { Courier, Email } from '#application/ports/services.ts';
+import type { OutboxMessage } from '#application/ports/store.ts';
 import { openMessage, sealMessage } from '../crypto/sealed-messages.ts';
 
 /**
@@ -10,11 +11,13 @@ import { openMessage, sealMessage } from '../crypto/sealed-messages.ts';
  * @param wake tells the worker of this process that there is something to send
  */
 export function sealingCourier(key: Buffer, wake: () => void): Courier & { unseal: Unsealer } {
+  const seal = (kind: OutboxMessage['kind'], template: string, content: Omit<Email, 'to'>, expiresAt: Date): OutboxMessage => {
+    const id = randomUUIDv7();
+    return { id, kind, template, sealed: sealMessage(key, id, Buffer.from(JSON.stringify(content))), expiresAt };
+  };
   return {
-    seal(template, content, expiresAt) {
-      const id = randomUUIDv7();
-      return { id, kind: 'email', template, sealed: sealMessage(key, id, Buffer.from(JSON.stringify(content))), expiresAt };
-    },
+    seal: (template, content, expiresAt) => seal('email', template, content, expiresAt),
+    sealSms: (template, text, expiresAt) => seal('sms', template, { subject: '', text, html: '' }, expiresAt),
     unseal: (message) => JSON.parse(openMessage(key, message.id, message.sealed).toString('utf8')),
     wake,
   };

@@ -20,11 +20,27 @@ export function record(
     ${by.from ?? sql``}`;
 }
 
-/** The insert of a message to each account that `to` selects as (id, email). */
+/** The insert of a message to each account that `to` selects as (id, address). */
 export function enqueue(sql: Handle, message: OutboxMessage, at: Date, to: Fragment) {
   return sql`
     insert into outbox (id, kind, account_id, recipient, template, sealed, created_at, next_attempt_at, expires_at)
     select ${message.id}::uuid, ${message.kind}::text, receiver.id, receiver.email, ${message.template}::text, ${message.sealed}::bytea,
       ${at}::timestamptz, ${at}::timestamptz, ${message.expiresAt}::timestamptz
     from (${to}) as receiver (id, email)`;
+}
+
+/** What stands beside the password of the account `id`, as an array of words. */
+export function secondFactors(sql: Handle, id: Fragment) {
+  return sql`array_remove(array[
+    case when exists (select from passkeys k where k.account_id = ${id}) then 'webauthn' end,
+    case when exists (select from totp_authenticators o where o.account_id = ${id} and o.activated_at is not null) then 'totp' end,
+    case when exists (select from phones p where p.account_id = ${id}) then 'sms' end,
+    case when exists (select from recovery_codes c where c.account_id = ${id} and c.used_at is null) then 'recovery_code' end], null)`;
+}
+
+/** Whether a password alone is too little for the account `id`: the same as `hasSecondFactor` in the domain. */
+export function holdsSecondFactor(sql: Handle, id: Fragment) {
+  return sql`(exists (select from passkeys k where k.account_id = ${id})
+    or exists (select from totp_authenticators o where o.account_id = ${id} and o.activated_at is not null)
+    or exists (select from phones p where p.account_id = ${id}))`;
 }

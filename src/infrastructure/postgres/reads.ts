@@ -1,6 +1,7 @@
-import type { Reads } from '#application/ports/store.ts';
+import type { Reads, TicketContext } from '#application/ports/store.ts';
+import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
-import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.ts';
+import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
 
 export function accountColumns(sql: Handle) {
   return sql`a.id as account_id, a.email, a.email_verified_at, a.username, a.display_name, a.password_hash, a.status, a.roles,
@@ -14,6 +15,15 @@ export function sessionColumns(sql: Handle) {
 
 export function reads(sql: Handle): Reads {
   return {
+    tickets: {
+      async find<Context extends TicketContext>(purpose: string, secretHash: Buffer, most: number, at: Date) {
+        const [row] = await sql<{ id: string; account_id: string; context: unknown }[]>`
+          select id, account_id, context from tickets
+          where secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null and expires_at > ${at} and tries < ${most}`;
+        return row ? { id: row.id, accountId: row.account_id, context: contextOf(row.context) as Context } : null;
+      },
+    },
+    authenticators: authenticatorReads(sql),
     accounts: {
       async findTaken(email, username, at) {
         const name = username?.canonical ?? null;

@@ -1,4 +1,5 @@
-import type { Account, AccountWithPassword, Session } from '#application/ports/store.ts';
+import type { Account, AccountWithPassword, Passkey, Session, TicketContext } from '#application/ports/store.ts';
+import type { Proof } from '#domain/assurance.ts';
 
 /** SQL rows as records: the one translation between the two (DESIGN 1). Arrays come as `{a,b}`: types are not fetched at connect. */
 
@@ -62,11 +63,53 @@ export function sessionOf(row: SessionRow): Session {
   };
 }
 
-/** An array of plain words as PostgreSQL writes it; roles and authentication methods hold nothing that needs quotes. */
-function wordsOf(array: string): string[] {
+/** An array of plain words as PostgreSQL writes it; roles, methods and transports hold nothing that needs quotes. */
+export function wordsOf(array: string): string[] {
   return array === '{}' ? [] : array.slice(1, -1).split(',');
 }
 
 export function arrayOf(words: readonly string[]): string {
   return `{${words.join(',')}}`;
+}
+
+export type PasskeyRow = {
+  id: string;
+  account_id: string;
+  credential_id: Buffer;
+  public_key: Buffer;
+  sign_count: string;
+  transports: string;
+  name: string;
+  is_backed_up: boolean;
+  created_at: Date;
+  last_used_at: Date | null;
+  flagged_at: Date | null;
+};
+
+export function passkeyOf(row: PasskeyRow): Passkey {
+  return {
+    id: row.id,
+    accountId: row.account_id,
+    credentialId: row.credential_id,
+    publicKey: row.public_key,
+    signCount: Number(row.sign_count), // bigint comes as text
+    transports: wordsOf(row.transports),
+    name: row.name,
+    isBackedUp: row.is_backed_up,
+    createdAt: row.created_at,
+    lastUsedAt: row.last_used_at,
+    flaggedAt: row.flagged_at,
+  };
+}
+
+/** A proof as JSON keeps it. */
+export type WrittenProof = { factor: Proof['factor']; at: string };
+
+export function proofsOf(written: readonly WrittenProof[]): Proof[] {
+  return written.map(({ factor, at }) => ({ factor, at: new Date(at) }));
+}
+
+export function contextOf(written: unknown): TicketContext {
+  const context = written as TicketContext & { proofs?: WrittenProof[] };
+  return context.proofs ? { ...context, proofs: proofsOf(context.proofs as WrittenProof[]) } : context;
 }

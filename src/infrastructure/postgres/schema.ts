@@ -1,5 +1,7 @@
 import { sql } from 'drizzle-orm';
 import {
+  bigint,
+  boolean,
   check,
   customType,
   index,
@@ -65,19 +67,22 @@ export const sessions = pgTable(
     rotatedAt: instant('rotated_at'),
     revokedAt: instant('revoked_at'),
     revokedReason: text('revoked_reason'),
+    /** What `amr` and `acr` follow from: each factor, and when it was proved. */
+    proofs: jsonb('proofs').notNull().default([]),
   },
   (table) => [index('sessions_live_of_account').on(table.accountId).where(sql`revoked_at is null`)],
 );
 
-/** Every single-use secret, as its SHA-256 only. `pending` is what a registration asked for an address not yet verified. */
+/**
+ * Every single-use secret, as its hash only. `pending` is what a registration asked for an address not yet verified, `context`
+ * what else a ticket stands for, `tries` how often a code was tried against it. A challenge for any passkey has no account.
+ */
 export const tickets = pgTable(
   'tickets',
   {
     id: uuid('id').primaryKey(),
-    purpose: text('purpose', { enum: ['verify-email', 'reset-password'] }).notNull(),
-    accountId: uuid('account_id')
-      .notNull()
-      .references(() => accounts.id, { onDelete: 'cascade' }),
+    purpose: text('purpose').notNull(),
+    accountId: uuid('account_id').references(() => accounts.id, { onDelete: 'cascade' }),
     secretHash: bytea('secret_hash').notNull(),
     pending: jsonb('pending'),
     /** A user name asked for with an address that has an account: taken for others too, or names would tell which addresses exist. */
@@ -85,6 +90,8 @@ export const tickets = pgTable(
     createdAt: instant('created_at').notNull(),
     expiresAt: instant('expires_at').notNull(),
     usedAt: instant('used_at'),
+    context: jsonb('context'),
+    tries: smallint('tries').notNull().default(0),
   },
   (table) => [
     uniqueIndex('tickets_secret').on(table.secretHash),
@@ -92,6 +99,77 @@ export const tickets = pgTable(
     index('tickets_reserved_username').on(table.reservedUsername).where(sql`reserved_username is not null and used_at is null`),
     index('tickets_expiry').on(table.expiresAt),
   ],
+);
+
+/** One-time password generators (RFC 6238): one active and one being enrolled per account. `secret` is a Fernet token. */
+export const totpAuthenticators = pgTable(
+  'totp_authenticators',
+  {
+    id: uuid('id').primaryKey(),
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    secret: text('secret').notNull(),
+    /** The session that began the enrolment; only that one may finish it. */
+    sessionId: uuid('session_id').notNull(),
+    /** The step of the last code that was accepted: that one and all before are used up. */
+    lastStep: bigint('last_step', { mode: 'number' }),
+    createdAt: instant('created_at').notNull(),
+    activatedAt: instant('activated_at'),
+    lastUsedAt: instant('last_used_at'),
+  },
+  (table) => [
+    uniqueIndex('totp_active_of_account').on(table.accountId).where(sql`activated_at is not null`),
+    uniqueIndex('totp_pending_of_account').on(table.accountId).where(sql`activated_at is null`),
+  ],
+);
+
+/** Recovery codes of the present set, as SHA-256 of 120 random bits. */
+export const recoveryCodes = pgTable(
+  'recovery_codes',
+  {
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    codeHash: bytea('code_hash').notNull(),
+    createdAt: instant('created_at').notNull(),
+    usedAt: instant('used_at'),
+  },
+  (table) => [primaryKey({ columns: [table.accountId, table.codeHash] })],
+);
+
+/** The verified phone of an account, in E.164. */
+export const phones = pgTable('phones', {
+  accountId: uuid('account_id')
+    .primaryKey()
+    .references(() => accounts.id, { onDelete: 'cascade' }),
+  number: text('number').notNull(),
+  verifiedAt: instant('verified_at').notNull(),
+  lastUsedAt: instant('last_used_at'),
+});
+
+/** Public keys of WebAuthn credentials. A credential belongs to one account of all (WebAuthn L3 7.1). */
+export const passkeys = pgTable(
+  'passkeys',
+  {
+    id: uuid('id').primaryKey(),
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    credentialId: bytea('credential_id').notNull(),
+    publicKey: bytea('public_key').notNull(),
+    signCount: bigint('sign_count', { mode: 'number' }).notNull(),
+    transports: text('transports').array().notNull(),
+    aaguid: uuid('aaguid').notNull(),
+    name: text('name').notNull(),
+    isBackupEligible: boolean('is_backup_eligible').notNull(),
+    isBackedUp: boolean('is_backed_up').notNull(),
+    createdAt: instant('created_at').notNull(),
+    lastUsedAt: instant('last_used_at'),
+    /** When its counter last went backwards. */
+    flaggedAt: instant('flagged_at'),
+  },
+  (table) => [uniqueIndex('passkeys_credential').on(table.credentialId), index('passkeys_of_account').on(table.accountId)],
 );
 
 /** Failed sign-ins by keyed hash of the identifier, known or not, and network: lockout that tells nothing about accounts. */

@@ -1,15 +1,17 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { Sql } from 'postgres';
 import type { HotPaths, SignInLookup } from '#application/ports/store.ts';
+import type { SecondFactor } from '#domain/assurance.ts';
 import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
-import { record } from './parts.ts';
+import { holdsSecondFactor, record, secondFactors } from './parts.ts';
 import { accountColumns } from './reads.ts';
-import { type AccountRow, accountOf, arrayOf } from './rows.ts';
+import { type AccountRow, accountOf, wordsOf } from './rows.ts';
+import { insertSession } from './session-rows.ts';
 
 /** The statements of a password sign-in, see HotPaths. */
 
-type LookupRow = Omit<AccountRow, 'account_id'> & { account_id: string | null; locked_until: Date | null };
+type LookupRow = Omit<AccountRow, 'account_id'> & { account_id: string | null; locked_until: Date | null; second_factors: string };
 
 export async function findForSignIn(
   sql: Sql,
@@ -18,13 +20,17 @@ export async function findForSignIn(
   at: Date,
 ): Promise<SignInLookup> {
   const [row] = await sql<LookupRow[]>`
-    select ${accountColumns(sql)}, t.locked_until
+    select ${accountColumns(sql)}, t.locked_until, ${secondFactors(sql, sql`a.id`)} as second_factors
     from (select 1) as always
       left join accounts a on ${kind === 'email' ? sql`a.email_canonical` : sql`a.username_canonical`} = ${canonical}
       left join login_throttles t on t.identifier_hash = ${identifierHash} and t.network = ${network} and t.locked_until > ${at}`;
-  if (!row) return { account: null, lockedUntil: null };
+  if (!row) return { account: null, lockedUntil: null, secondFactors: [] };
   const { account_id: accountId } = row;
-  return { account: accountId === null ? null : accountOf({ ...row, account_id: accountId }), lockedUntil: row.locked_until };
+  return {
+    account: accountId === null ? null : accountOf({ ...row, account_id: accountId }),
+    lockedUntil: row.locked_until,
+    secondFactors: wordsOf(row.second_factors) as SecondFactor[],
+  };
 }
 
 export async function countFailure(
@@ -32,6 +38,7 @@ export async function countFailure(
   { identifierHash, network }: ThrottleKey,
   { maxAttempts, lockSeconds }: LockoutPolicy,
   event: AuditEvent,
+  lockedAs: 'ACCOUNT_LOCKED' | 'MFA_LOCKED' = 'ACCOUNT_LOCKED',
 ): Promise<Date | null> {
   const at = event.occurredAt;
   const lockedUntil = new Date(at.getTime() + lockSeconds * 1000);
@@ -49,7 +56,7 @@ export async function countFailure(
       returning locked_until
     ), logged as (${record(sql, event)}), locked as (${record(
       sql,
-      { ...event, type: 'ACCOUNT_LOCKED', risk: AUDIT_EVENTS.ACCOUNT_LOCKED.risk, details: { lock_seconds: lockSeconds } },
+      { ...event, type: lockedAs, risk: AUDIT_EVENTS[lockedAs].risk, details: { lock_seconds: lockSeconds } },
       { id: sql`${randomUUIDv7()}::uuid`, from: sql`from counted where locked_until is not null` },
     )})
     select locked_until, true as is_counted from counted
@@ -65,27 +72,23 @@ export async function countFailure(
 
 export async function openSession(
   sql: Sql,
-  { session, key, seenPasswordHash, rehashed, event }: Parameters<HotPaths['openSession']>[0],
+  { accountId, begun, key, seenPasswordHash, rehashed, event }: Parameters<HotPaths['openSession']>[0],
 ): Promise<'opened' | 'locked' | 'changed'> {
-  const at = session.createdAt;
+  const at = event.occurredAt;
   // `for share`: a password reset under way is waited for, and one that comes later sees this session and ends it.
   const rehash = sql`, rehash as (
     update accounts set password_hash = ${rehashed}, updated_at = ${at} where id in (select account_id from opened)
   ), told as (${record(sql, { ...event, type: 'PASSWORD_REHASHED' }, { id: sql`${randomUUIDv7()}::uuid`, from: sql`from opened` })})`;
   const [row] = await sql<{ unchanged: boolean; locked: boolean }[]>`
     with unchanged as (
-      select id from accounts where id = ${session.accountId} and password_hash = ${seenPasswordHash} and status = 'active'
+      select id from accounts where id = ${accountId} and password_hash = ${seenPasswordHash} and status = 'active'
+        ${'session' in begun ? sql`and not ${holdsSecondFactor(sql, sql`accounts.id`)}` : sql``}
       ${rehashed === null ? sql`for share` : sql`for no key update`}
     ), lane as (
       select from login_throttles
       where identifier_hash = ${key.identifierHash} and network = ${key.network} and locked_until > ${at}
     ), opened as (
-      insert into sessions (id, account_id, transport, device, ip, user_agent, amr, acr, auth_time, created_at, last_seen_at,
-        idle_end_at, absolute_end_at, refresh_secret_hash)
-      select ${session.id}::uuid, id, ${session.transport}::text, ${session.device}::text, ${session.ip}::text, ${session.userAgent}::text,
-        ${arrayOf(session.amr)}::text::text[], ${session.acr}::text, ${session.authTime}::timestamptz, ${at}::timestamptz,
-        ${session.lastSeenAt}::timestamptz, ${session.idleEndAt}::timestamptz, ${session.absoluteEndAt}::timestamptz,
-        ${session.refreshSecretHash}::bytea
+      ${'session' in begun ? insertSession(sql, begun.session) : insertPreAuth(sql, begun.preAuth, at)}
       from unchanged where not exists (select from lane)
       returning account_id
     ), cleared as (
@@ -95,4 +98,13 @@ export async function openSession(
     select exists (select from unchanged) as unchanged, exists (select from lane) as locked`;
   if (row?.locked) return 'locked';
   return row?.unchanged ? 'opened' : 'changed';
+}
+
+type PreAuthTicket = Extract<Parameters<HotPaths['openSession']>[0]['begun'], { preAuth: unknown }>['preAuth'];
+
+function insertPreAuth(sql: Sql, { id, purpose, secretHash, context, expiresAt }: PreAuthTicket, at: Date) {
+  return sql`
+    insert into tickets (id, purpose, account_id, secret_hash, context, created_at, expires_at)
+    select ${id}::uuid, ${purpose}::text, id, ${secretHash}::bytea, ${JSON.stringify(context)}::text::jsonb, ${at}::timestamptz,
+      ${expiresAt}::timestamptz`;
 }

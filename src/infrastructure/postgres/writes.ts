@@ -1,8 +1,11 @@
-import type { PendingRegistration, Writes } from '#application/ports/store.ts';
+import type { Writes } from '#application/ports/store.ts';
+import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
 import { enqueue, record } from './parts.ts';
 import { accountColumns, reads, sessionColumns } from './reads.ts';
-import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.ts';
+import { type AccountRow, accountOf, arrayOf, proofsOf, type SessionRow, sessionOf, type WrittenProof } from './rows.ts';
+import { insertSession } from './session-rows.ts';
+import { ticketWrites } from './ticket-writes.ts';
 
 /**
  * The verbs of a transaction; each is one statement and atomic by itself: never check, then write (ASVS 15.4.2). Those that
@@ -11,24 +14,14 @@ import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.t
 export function writes(sql: Handle): Writes {
   const read = reads(sql);
   return {
-    tickets: {
-      async redeem(purpose, secretHash, at) {
-        const [row] = await sql<{ account_id: string; pending: PendingRegistration | null }[]>`
-          with owner as (
-            select a.id from tickets t join accounts a on a.id = t.account_id where t.secret_hash = ${secretHash} for no key update of a
-          )
-          update tickets set used_at = ${at} from owner
-          where tickets.account_id = owner.id and secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null
-            and expires_at > ${at}
-          returning account_id, pending`;
-        return row ? { accountId: row.account_id, pending: row.pending } : null;
-      },
-      async cancelAll(accountId, purpose, at) {
-        await sql`update tickets set used_at = ${at} where account_id = ${accountId} and purpose = ${purpose} and used_at is null`;
-      },
-    },
+    tickets: ticketWrites(sql, read.tickets),
+    authenticators: authenticatorWrites(sql, read.authenticators),
     accounts: {
       ...read.accounts,
+      async lock(accountId) {
+        const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a where a.id = ${accountId} for no key update`;
+        return row ? accountOf(row) : null;
+      },
       async verifyEmail(accountId, pending, at) {
         // What was pending counts only for an account that nobody has verified; a name that someone else took meanwhile is not taken over.
         const rows = await sql`
@@ -101,6 +94,22 @@ export function writes(sql: Handle): Writes {
           returning ${sessionColumns(sql)}`;
         return row ? sessionOf(row) : null;
       },
+      async open(session) {
+        await sql`${insertSession(sql, session)} from (select ${session.accountId}::uuid as id) as owner`;
+      },
+      async lockWithProofs(sessionId, at) {
+        const [row] = await sql<(SessionRow & { proofs: WrittenProof[] })[]>`
+          select ${sessionColumns(sql)}, s.proofs from sessions s
+          where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at} for no key update`;
+        if (!row) return null;
+        const session = sessionOf(row);
+        // A session from before proofs were kept began with a password.
+        return { ...session, proofs: row.proofs.length > 0 ? proofsOf(row.proofs) : [{ factor: 'password', at: session.authTime }] };
+      },
+      async setProofs({ id, proofs, amr, acr, authTime }) {
+        await sql`update sessions set proofs = ${JSON.stringify(proofs)}::text::jsonb, amr = ${arrayOf(amr)}::text::text[], acr = ${acr},
+          auth_time = ${authTime} where id = ${id}`;
+      },
     },
     audit: {
       async record(event) {
@@ -108,8 +117,9 @@ export function writes(sql: Handle): Writes {
       },
     },
     outbox: {
-      async enqueue(accountId, message, at) {
-        await enqueue(sql, message, at, sql`select id, email from accounts where id = ${accountId}`);
+      async enqueue(accountId, message, at, phone) {
+        const address = phone === undefined ? sql`email` : sql`${phone}::text`;
+        await enqueue(sql, message, at, sql`select id, ${address} from accounts where id = ${accountId}`);
       },
     },
   };

@@ -4,7 +4,17 @@ import { type BucketState, draw, type RateLimits } from '#domain/rate-limit.ts';
 import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts';
 
 const minute = { capacity: 5, windowSeconds: 60 };
-const limits: RateLimits = { 'per-ip': minute, 'per-user': minute, login: minute, register: minute, 'password-reset': minute };
+const limits: RateLimits = {
+  'per-ip': minute,
+  'per-user': minute,
+  login: minute,
+  register: minute,
+  'password-reset': minute,
+  mfa: minute,
+  'sms-number': minute,
+  'sms-prefix': minute,
+  'sms-total': minute,
+};
 
 function settable() {
   let nowMs = Date.UTC(2026, 0, 1);

@@ -14,6 +14,10 @@ const limits: RateLimits = {
   login: { capacity: 5, windowSeconds: 60 },
   register: { capacity: 3, windowSeconds: 60 },
   'password-reset': { capacity: 3, windowSeconds: 3600 },
+  mfa: { capacity: 10, windowSeconds: 60 },
+  'sms-number': { capacity: 5, windowSeconds: 3600 },
+  'sms-prefix': { capacity: 50, windowSeconds: 3600 },
+  'sms-total': { capacity: 1000, windowSeconds: 86_400 },
 };
 
 type Subject = { limiter: RateLimiter; pass(ms: number): Promise<void> };

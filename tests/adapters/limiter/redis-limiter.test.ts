@@ -12,7 +12,17 @@ import { withFallback } from '#infrastructure/redis/with-fallback.ts';
 import { type PrivateRedis, privateRedis, until } from './private-redis.ts';
 
 const hour = { capacity: 20, windowSeconds: 3600 };
-const limits: RateLimits = { 'per-ip': hour, 'per-user': hour, login: hour, register: hour, 'password-reset': hour };
+const limits: RateLimits = {
+  'per-ip': hour,
+  'per-user': hour,
+  login: hour,
+  register: hour,
+  'password-reset': hour,
+  mfa: hour,
+  'sms-number': hour,
+  'sms-prefix': hour,
+  'sms-total': hour,
+};
 const SCRIPT = readFileSync(new URL('../../../src/infrastructure/redis/token-bucket.lua', import.meta.url), 'utf8');
 
 let server: PrivateRedis;

@@ -79,7 +79,8 @@ describe('verbs that meet on one account', () => {
       },
       () =>
         here.store.hot.openSession({
-          session: session(known.id, at),
+          accountId: known.id,
+          begun: { session: session(known.id, at) },
           key: lane(),
           seenPasswordHash: known.passwordHash,
           rehashed: Math.random() < 0.3 ? known.passwordHash : null,

@@ -35,7 +35,7 @@ export function openedForTests(): Opened {
     opened.outbox = postgresOutbox(opened.database);
   });
   beforeEach(async () => {
-    await opened.sql`truncate accounts, sessions, tickets, login_throttles, audit_events, outbox`;
+    await opened.sql`truncate accounts, login_throttles, audit_events cascade`;
   });
   afterAll(async () => {
     await opened.database.close();

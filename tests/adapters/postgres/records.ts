@@ -82,6 +82,7 @@ export function session(accountId: string, at: Date, more: Partial<NewSession> =
     userAgent: 'a test',
     amr: ['pwd'],
     acr: 'aal1',
+    proofs: [{ factor: 'password', at }],
     authTime: at,
     createdAt: at,
     lastSeenAt: at,
@@ -102,7 +103,8 @@ export async function openedSession(hot: HotPaths, of: { id: string; passwordHas
   const opened = session(of.id, at, more);
   const details = event('LOGIN_SUCCEEDED', at, { accountId: of.id, sessionId: opened.id, risk: 0 });
   const outcome = await hot.openSession({
-    session: opened,
+    accountId: of.id,
+    begun: { session: opened },
     key: lane(),
     seenPasswordHash: of.passwordHash,
     rehashed: null,

@@ -60,7 +60,8 @@ describe('one round trip to PostgreSQL each:', () => {
     const known = await account(here.sql, at);
     const open = (rehashed: string | null) => () =>
       store.hot.openSession({
-        session: session(known.id, at),
+        accountId: known.id,
+        begun: { session: session(known.id, at) },
         key: lane(),
         seenPasswordHash: known.passwordHash,
         rehashed,

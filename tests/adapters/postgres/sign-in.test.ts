@@ -28,7 +28,7 @@ describe('looking an account up for a sign-in', () => {
     for (let i = 0; i < 5; i++) await fail(key, at);
     const look = (canonical: string) => here.store.hot.findForSignIn({ kind: 'email', canonical }, key, later(1));
     expect((await look(known.email.canonical)).lockedUntil).toEqual(later(1800));
-    expect(await look('nobody@example.com')).toEqual({ account: null, lockedUntil: later(1800) });
+    expect(await look('nobody@example.com')).toEqual({ account: null, lockedUntil: later(1800), secondFactors: [] });
   });
 
   it('[V1.2.4] takes any text for a name that nobody has, and nothing else', async () => {
@@ -37,6 +37,7 @@ describe('looking an account up for a sign-in', () => {
       expect(await here.store.hot.findForSignIn({ kind: 'username', canonical: text }, lane(), at)).toEqual({
         account: null,
         lockedUntil: null,
+        secondFactors: [],
       });
   });
 });
@@ -94,7 +95,8 @@ describe('counting failures', () => {
 describe('opening a session', () => {
   const open = (of: { id: string; passwordHash: string }, key: ThrottleKey, rehashed: string | null = null) =>
     here.store.hot.openSession({
-      session: session(of.id, at),
+      accountId: of.id,
+      begun: { session: session(of.id, at) },
       key,
       seenPasswordHash: of.passwordHash,
       rehashed,

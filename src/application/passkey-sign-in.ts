@@ -1,0 +1,117 @@
+import { usableFactors } from '#domain/assurance.ts';
+import type { Client } from '#domain/client.ts';
+import { after } from '#domain/lifetimes.ts';
+import { type Refusal, refuse } from '#domain/problems.ts';
+import { CEREMONY_TTL_SECONDS, type CeremonyBinding, PRE_AUTH_TRIES, type PreAuth } from '#domain/tickets.ts';
+import { assertion } from './assertion.ts';
+import { auditEvent } from './audit.ts';
+import { type MfaRequired, waitForSecondFactor } from './mfa-required.ts';
+import type { Needs } from './ports/services.ts';
+import { grantTokens, newSession, type Tokens } from './start-session.ts';
+import { isSameClient } from './verify-mfa.ts';
+
+type SignInRefusal = Refusal<'invalid-code' | 'email-not-verified' | 'account-suspended'>;
+
+export function passkeySignIn(
+  needs: Needs<'store' | 'secrets' | 'passkeys' | 'accessTokens' | 'refreshTokens' | 'courier' | 'clock' | 'policy'>,
+) {
+  const { store, secrets, passkeys, accessTokens, clock, policy } = needs;
+  const verify = assertion(needs);
+
+  return {
+    /**
+     * A challenge: for any passkey (a sign-in without a user name), for those of a sign-in that waits for its second factor, or
+     * for those of a signed-in user who steps up. It is good for what it was asked for and for nothing else.
+     */
+    async options(
+      by: { preAuthToken: string } | { accessToken: string } | null,
+      client: Client,
+    ): Promise<Record<string, unknown> | Refusal<'invalid-token' | 'unauthenticated'>> {
+      const at = clock.now();
+      let accountId: string | null = null;
+      let binding: CeremonyBinding = {};
+      if (by !== null && 'preAuthToken' in by) {
+        const hash = secrets.ticketHash(by.preAuthToken);
+        const ticket = await store.read((records) => records.tickets.find<PreAuth>('pre-auth', hash, PRE_AUTH_TRIES, at));
+        if (ticket === null || !isSameClient(ticket.context, client)) return refuse('invalid-token');
+        accountId = ticket.accountId;
+        binding = { preAuthId: ticket.id };
+      } else if (by !== null) {
+        const claims = accessTokens.verify(by.accessToken, at);
+        const live = claims && (await store.hot.authenticate(claims.sessionId, at));
+        if (!live) return refuse('unauthenticated');
+        accountId = live.account.id;
+        binding = { sessionId: live.session.id };
+      }
+      const owner = accountId;
+      const allow = owner === null ? [] : (await store.read((records) => records.authenticators.list(owner))).passkeys;
+      const { token, hash } = secrets.ticket();
+      const expiresAt = after(at, CEREMONY_TTL_SECONDS);
+      const ticket = {
+        id: secrets.id(),
+        purpose: 'webauthn-authentication' as const,
+        accountId: owner,
+        secretHash: hash,
+        context: binding,
+        expiresAt,
+      };
+      await store.transaction((tx) => tx.tickets.issue(ticket, at));
+      return await passkeys.requestOptions({ challenge: token, allow });
+    },
+
+    /**
+     * Signs in by a passkey alone (WebAuthn L3 7.2). With user verification that is two factors. Without, it is one: an account
+     * that holds others is asked for one of those.
+     */
+    async signIn(credential: unknown, device: string | null, client: Client): Promise<Tokens | MfaRequired | SignInRefusal> {
+      const at = clock.now();
+      const answer = await verify(credential, client, at);
+      const isForSignIn = answer?.binding.preAuthId === undefined && answer?.binding.sessionId === undefined;
+      const outcome = await store.transaction(async (tx) => {
+        const account = answer && isForSignIn ? await tx.accounts.lock(answer.passkey.accountId) : null;
+        const failed = async (reason: string) => {
+          const about = { accountId: answer?.passkey.accountId ?? null, details: { method: 'webauthn', reason } };
+          await tx.audit.record(auditEvent(secrets, 'LOGIN_FAILED', client, at, about));
+        };
+        if (answer === null || account === null) {
+          await failed('wrong-credential');
+          return refuse('invalid-code');
+        }
+        const refused =
+          account.status === 'suspended' ? 'account-suspended' : account.emailVerifiedAt === null ? 'email-not-verified' : null;
+        if (refused) {
+          const about = { accountId: account.id, details: { reason: refused } };
+          await tx.audit.record(auditEvent(secrets, 'LOGIN_REFUSED', client, at, about));
+          return refuse(refused);
+        }
+        const factor = await answer.claim(tx);
+        if (factor === null) {
+          await failed('not-accepted');
+          return refuse('invalid-code');
+        }
+        const proofs = [{ factor, at }];
+        const enrolled = await tx.authenticators.secondFactors(account.id);
+        const others = usableFactors(enrolled, policy.secondFactors.allowsSms).filter(
+          (one) => one !== 'webauthn' && one !== 'recovery_code',
+        );
+        if (factor === 'passkey' && others.length > 0) {
+          const { ticket, waiting } = waitForSecondFactor(needs, { proofs, device, client, methods: others }, at);
+          await tx.tickets.issue({ ...ticket, accountId: account.id }, at);
+          await tx.audit.record(
+            auditEvent(secrets, 'MFA_REQUIRED', client, at, { accountId: account.id, details: { method: 'webauthn' } }),
+          );
+          return waiting;
+        }
+        const { session, secret } = newSession(needs, account.id, client, device, proofs, at);
+        await tx.sessions.open(session);
+        const details = { method: session.amr.join('+'), transport: session.transport };
+        await tx.audit.record(
+          auditEvent(secrets, 'LOGIN_SUCCEEDED', client, at, { accountId: account.id, sessionId: session.id, details }),
+        );
+        return { account, session, secret };
+      });
+      if ('refused' in outcome || 'preAuthToken' in outcome) return outcome;
+      return await grantTokens(needs, outcome.account, outcome.session, { secret: outcome.secret, counter: 0 }, at);
+    },
+  };
+}

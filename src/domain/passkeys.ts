@@ -1,0 +1,14 @@
+import type { Factor } from './assurance.ts';
+
+/**
+ * Whether the counter says that there are two copies of the key (WebAuthn L3 6.1.1). It is a signal, no proof: authenticators
+ * that do not count send zero.
+ */
+export function isCounterRegressed(stored: number, sent: number): boolean {
+  return (stored > 0 || sent > 0) && sent <= stored;
+}
+
+/** What an assertion is worth: user verification makes it two factors, unless the key may have been copied. */
+export function passkeyFactor(isUserVerified: boolean, isRegressed: boolean): Factor {
+  return isUserVerified && !isRegressed ? 'verified-passkey' : 'passkey';
+}

@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import type { passkeySignIn } from '#application/passkey-sign-in.ts';
+import type { passkeys } from '#application/passkeys.ts';
+import type { verifyMfa } from '#application/verify-mfa.ts';
+import { isRefusal } from '#domain/problems.ts';
+import { credential, deviceName, passkeyName, preAuthToken } from '../fields.ts';
+import { type Route, route } from '../route.ts';
+import { PasskeyView, passkeyView, SignInView, signInView } from '../views.ts';
+
+const tag = 'Authenticators';
+const options = z.looseObject({ challenge: z.string() });
+const id = z.strictObject({ id: z.uuid() });
+const Registered = PasskeyView.extend({
+  recovery_codes: z.array(z.string()).describe('with the first second factor of the account, shown this once; else empty'),
+}).meta({ id: 'RegisteredPasskey' });
+
+export function webauthnRoutes(
+  use: ReturnType<typeof passkeys>,
+  { options: challenge, signIn }: ReturnType<typeof passkeySignIn>,
+  finishSignIn: ReturnType<typeof verifyMfa>,
+): Route[] {
+  return [
+    route({
+      method: 'POST',
+      path: '/api/auth/webauthn/register/options',
+      tag,
+      summary: 'Begin to register a passkey',
+      access: { aal: 'aal1', stepUp: true, beforeSecondFactor: true },
+      problems: ['conflict'],
+      body: z.strictObject({}).optional(),
+      responses: { 200: { description: 'PublicKeyCredentialCreationOptionsJSON', schema: options } },
+      async handler({ principal }) {
+        const outcome = await use.registrationOptions(principal);
+        return isRefusal(outcome) ? outcome : { status: 200, body: outcome };
+      },
+    }),
+    route({
+      method: 'POST',
+      path: '/api/auth/webauthn/register/verify',
+      tag,
+      summary: 'Register the passkey',
+      access: { aal: 'aal1', beforeSecondFactor: true },
+      limits: ['mfa'],
+      problems: ['invalid-code', 'conflict'],
+      body: z.strictObject({ credential, name: passkeyName.optional() }),
+      responses: { 201: { description: 'It is a factor now', schema: Registered } },
+      async handler({ body, principal, client }) {
+        const outcome = await use.register(principal, body.credential, body.name ?? 'Passkey', client);
+        if (isRefusal(outcome)) return outcome;
+        return { status: 201, body: { ...passkeyView(outcome.passkey), recovery_codes: outcome.recoveryCodes } };
+      },
+    }),
+    route({
+      method: 'POST',
+      path: '/api/auth/webauthn/authenticate/options',
+      tag,
+      summary: 'A challenge for a passkey',
+      description:
+        'Without a body: for any passkey, as for conditional mediation. With a pre_auth_token: as the second factor of that sign-in. With an access token as bearer: for a step-up.',
+      access: 'public',
+      problems: ['invalid-token', 'unauthenticated'],
+      body: z.strictObject({ pre_auth_token: preAuthToken.optional() }).optional(),
+      responses: { 200: { description: 'PublicKeyCredentialRequestOptionsJSON', schema: options } },
+      async handler({ body, bearer, client }) {
+        const by =
+          body?.pre_auth_token !== undefined ? { preAuthToken: body.pre_auth_token } : bearer !== null ? { accessToken: bearer } : null;
+        const outcome = await challenge(by, client);
+        return isRefusal(outcome) ? outcome : { status: 200, body: outcome };
+      },
+    }),
+    route({
+      method: 'POST',
+      path: '/api/auth/webauthn/authenticate/verify',
+      tag,
+      summary: 'Sign in with a passkey',
+      description:
+        'A passkey that verified its user is two factors. With a pre_auth_token it is the second factor of that sign-in, as in verify-mfa.',
+      access: 'public',
+      limits: ['mfa'],
+      problems: ['invalid-code', 'invalid-token', 'account-locked', 'email-not-verified', 'account-suspended'],
+      body: z.strictObject({
+        credential,
+        pre_auth_token: preAuthToken.optional(),
+        transport: z.enum(['bearer']).default('bearer'),
+        device_name: deviceName.optional(),
+      }),
+      responses: { 200: { description: 'Signed in, or another factor is needed', schema: SignInView } },
+      async handler({ body, client }) {
+        const outcome =
+          body.pre_auth_token === undefined
+            ? await signIn(body.credential, body.device_name ?? null, client)
+            : await finishSignIn(body.pre_auth_token, { method: 'webauthn', credential: body.credential }, client);
+        return isRefusal(outcome) ? outcome : { status: 200, body: signInView(outcome) };
+      },
+    }),
+    route({
+      method: 'GET',
+      path: '/api/auth/webauthn/credentials',
+      tag,
+      summary: 'The passkeys of this account',
+      access: { aal: 'aal1', beforeSecondFactor: true },
+      problems: [],
+      responses: { 200: { description: 'Oldest first', schema: z.object({ credentials: z.array(PasskeyView) }) } },
+      async handler({ principal }) {
+        return { status: 200, body: { credentials: (await use.list(principal.account.id)).map(passkeyView) } };
+      },
+    }),
+    route({
+      method: 'PATCH',
+      path: '/api/auth/webauthn/credentials/{id}',
+      tag,
+      summary: 'Rename a passkey',
+      access: { aal: 'aal1' },
+      problems: ['not-found'],
+      params: id,
+      body: z.strictObject({ name: passkeyName }),
+      responses: { 200: { description: 'As it is now', schema: PasskeyView } },
+      async handler({ params, body, principal, client }) {
+        const outcome = await use.rename(principal, params.id, body.name, client);
+        return isRefusal(outcome) ? outcome : { status: 200, body: passkeyView(outcome) };
+      },
+    }),
+    route({
+      method: 'DELETE',
+      path: '/api/auth/webauthn/credentials/{id}',
+      tag,
+      summary: 'Remove a passkey',
+      access: { aal: 'aal1', stepUp: true },
+      problems: ['not-found', 'conflict'],
+      params: id,
+      responses: { 204: { description: 'It is gone' } },
+      async handler({ params, principal, client }) {
+        return (await use.remove(principal, params.id, client)) ?? { status: 204 };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,16 @@
+import type { CountryCode } from 'libphonenumber-js';
+import type { PhoneNumbers } from '#application/ports/services.ts';
+
+/**
+ * Numbers by libphonenumber, loaded at first use. Its metadata of mobile numbers alone: a fixed line or a premium number is none.
+ * @param defaultCountry whose national numbers are understood (ISO 3166-1); undefined: only international ones
+ */
+export function phoneNumbers(defaultCountry: string | undefined): PhoneNumbers {
+  return {
+    async parse(typed) {
+      const { default: parsePhoneNumber } = await import('libphonenumber-js/mobile');
+      const found = parsePhoneNumber(typed, defaultCountry === undefined ? {} : { defaultCountry: defaultCountry as CountryCode });
+      return found?.isValid() && found.ext === undefined ? found.number : null;
+    },
+  };
+}

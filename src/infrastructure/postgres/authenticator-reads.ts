@@ -1,0 +1,61 @@
+import type { Phone, Reads, Totp } from '#application/ports/store.ts';
+import type { SecondFactor } from '#domain/assurance.ts';
+import type { Handle } from './connect.ts';
+import { secondFactors } from './parts.ts';
+import { type PasskeyRow, passkeyOf, wordsOf } from './rows.ts';
+
+/** More passkeys than an account may have (application/passkeys.ts). */
+const MOST_SHOWN = 100;
+
+export function passkeyColumns(sql: Handle) {
+  return sql`id, account_id, credential_id, public_key, sign_count, transports, name, is_backed_up, created_at, last_used_at, flagged_at`;
+}
+
+export function authenticatorReads(sql: Handle): Reads['authenticators'] {
+  const self: Reads['authenticators'] = {
+    async list(accountId) {
+      const [totp, phone, passkeys, [codes]] = await Promise.all([
+        self.findTotp(accountId, 'active'),
+        self.findPhone(accountId),
+        self.listPasskeys(accountId, MOST_SHOWN),
+        sql<{ left: number }[]>`select count(*)::int as left from recovery_codes where account_id = ${accountId} and used_at is null`,
+      ]);
+      return { totp, phone, passkeys, recoveryCodesLeft: codes?.left ?? 0 };
+    },
+    async secondFactors(accountId) {
+      const [row] = await sql<{ factors: string }[]>`
+        select ${secondFactors(sql, sql`wanted.id`)} as factors from (select ${accountId}::uuid as id) as wanted`;
+      return wordsOf(row?.factors ?? '{}') as SecondFactor[];
+    },
+    async findTotp(accountId, state) {
+      const [row] = await sql<{ id: string; secret: string; session_id: string; created_at: Date; last_used_at: Date | null }[]>`
+        select id, secret, session_id, created_at, last_used_at from totp_authenticators
+        where account_id = ${accountId} and ${state === 'active' ? sql`activated_at is not null` : sql`activated_at is null`}`;
+      if (!row) return null;
+      const totp: Totp = {
+        id: row.id,
+        secret: row.secret,
+        sessionId: row.session_id,
+        createdAt: row.created_at,
+        lastUsedAt: row.last_used_at,
+      };
+      return totp;
+    },
+    async findPhone(accountId) {
+      const [row] = await sql<{ number: string; verified_at: Date; last_used_at: Date | null }[]>`
+        select number, verified_at, last_used_at from phones where account_id = ${accountId}`;
+      const phone: Phone | null = row ? { number: row.number, verifiedAt: row.verified_at, lastUsedAt: row.last_used_at } : null;
+      return phone;
+    },
+    async listPasskeys(accountId, limit) {
+      const rows = await sql<PasskeyRow[]>`
+        select ${passkeyColumns(sql)} from passkeys where account_id = ${accountId} order by id limit ${limit}`;
+      return rows.map(passkeyOf);
+    },
+    async findPasskey(credentialId) {
+      const [row] = await sql<PasskeyRow[]>`select ${passkeyColumns(sql)} from passkeys where credential_id = ${credentialId}`;
+      return row ? passkeyOf(row) : null;
+    },
+  };
+  return self;
+}

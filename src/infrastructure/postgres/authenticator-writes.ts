@@ -1,0 +1,91 @@
+import type { Reads, Writes } from '#application/ports/store.ts';
+import { passkeyColumns } from './authenticator-reads.ts';
+import type { Handle } from './connect.ts';
+import { arrayOf, type PasskeyRow, passkeyOf } from './rows.ts';
+
+/** The verbs of authenticators. A use is claimed by one statement: never check, then write (ASVS 15.4.2, 6.5.1). */
+export function authenticatorWrites(sql: Handle, reads: Reads['authenticators']): Writes['authenticators'] {
+  return {
+    ...reads,
+    async beginTotp({ id, accountId, sessionId, secret }, at) {
+      await sql`
+        insert into totp_authenticators (id, account_id, session_id, secret, created_at)
+        values (${id}, ${accountId}, ${sessionId}, ${secret}, ${at})
+        on conflict (account_id) where activated_at is null do update set
+          id = excluded.id, session_id = excluded.session_id, secret = excluded.secret, created_at = excluded.created_at`;
+    },
+    async activateTotp(accountId, id, step, at) {
+      const pending = await sql`
+        select from totp_authenticators where id = ${id} and account_id = ${accountId} and activated_at is null for update`;
+      if (pending.length === 0) return false;
+      await sql`delete from totp_authenticators where account_id = ${accountId} and activated_at is not null`;
+      await sql`update totp_authenticators set activated_at = ${at}, last_used_at = ${at}, last_step = ${step} where id = ${id}`;
+      return true;
+    },
+    async claimTotpStep(id, step, at) {
+      const rows = await sql`
+        update totp_authenticators set last_step = ${step}, last_used_at = ${at}
+        where id = ${id} and activated_at is not null and last_step < ${step} returning id`;
+      return rows.length === 1;
+    },
+    async removeTotp(accountId) {
+      const rows = await sql<{ activated_at: Date | null }[]>`
+        delete from totp_authenticators where account_id = ${accountId} returning activated_at`;
+      return rows.some((row) => row.activated_at !== null);
+    },
+    async replaceRecoveryCodes(accountId, codeHashes, at) {
+      await sql`delete from recovery_codes where account_id = ${accountId}`;
+      for (const hash of codeHashes) {
+        await sql`insert into recovery_codes (account_id, code_hash, created_at) values (${accountId}, ${hash}, ${at})`;
+      }
+    },
+    async useRecoveryCode(accountId, codeHash, at) {
+      const used = await sql`
+        update recovery_codes set used_at = ${at} where account_id = ${accountId} and code_hash = ${codeHash} and used_at is null
+        returning account_id`;
+      if (used.length === 0) return null;
+      const [row] = await sql<{ left: number }[]>`
+        select count(*)::int as left from recovery_codes where account_id = ${accountId} and used_at is null`;
+      return row?.left ?? 0;
+    },
+    async setPhone(accountId, number, at) {
+      await sql`
+        insert into phones (account_id, number, verified_at) values (${accountId}, ${number}, ${at})
+        on conflict (account_id) do update set number = excluded.number, verified_at = excluded.verified_at, last_used_at = null`;
+    },
+    async touchPhone(accountId, at) {
+      await sql`update phones set last_used_at = ${at} where account_id = ${accountId}`;
+    },
+    async removePhone(accountId) {
+      return (await sql`delete from phones where account_id = ${accountId} returning account_id`).length === 1;
+    },
+    async addPasskey(passkey, at) {
+      const rows = await sql`
+        insert into passkeys (id, account_id, credential_id, public_key, sign_count, transports, aaguid, name, is_backup_eligible,
+          is_backed_up, created_at, last_used_at)
+        values (${passkey.id}, ${passkey.accountId}, ${passkey.credentialId}, ${passkey.publicKey}, ${passkey.signCount},
+          ${arrayOf(passkey.transports)}::text::text[], ${passkey.aaguid}, ${passkey.name}, ${passkey.isBackupEligible},
+          ${passkey.isBackedUp}, ${at}, null)
+        on conflict (credential_id) do nothing returning id`;
+      return rows.length === 1;
+    },
+    async usePasskey(id, signCount, isBackedUp, at) {
+      const [row] = await sql<{ before: string }[]>`
+        with seen as (select id, sign_count from passkeys where id = ${id} for update)
+        update passkeys p set sign_count = greatest(p.sign_count, ${signCount}), is_backed_up = ${isBackedUp}, last_used_at = ${at}
+        from seen where p.id = seen.id returning seen.sign_count as before`;
+      return row ? Number(row.before) : null;
+    },
+    async flagPasskey(id, at) {
+      await sql`update passkeys set flagged_at = ${at} where id = ${id}`;
+    },
+    async renamePasskey(accountId, id, name) {
+      const [row] = await sql<PasskeyRow[]>`
+        update passkeys set name = ${name} where id = ${id} and account_id = ${accountId} returning ${passkeyColumns(sql)}`;
+      return row ? passkeyOf(row) : null;
+    },
+    async removePasskey(accountId, id) {
+      return (await sql`delete from passkeys where id = ${id} and account_id = ${accountId} returning id`).length === 1;
+    },
+  };
+}

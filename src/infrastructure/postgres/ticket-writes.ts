@@ -1,0 +1,63 @@
+import type { PendingRegistration, Reads, TicketContext, Writes } from '#application/ports/store.ts';
+import type { Handle } from './connect.ts';
+import { contextOf } from './rows.ts';
+
+/** The verbs of tickets: every single-use secret there is. Each is one statement, so that of any number of callers one wins. */
+export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tickets'] {
+  return {
+    ...reads,
+    async redeem(purpose, secretHash, at) {
+      const [row] = await sql<{ account_id: string; pending: PendingRegistration | null }[]>`
+        with owner as (
+          select a.id from tickets t join accounts a on a.id = t.account_id where t.secret_hash = ${secretHash} for no key update of a
+        )
+        update tickets set used_at = ${at} from owner
+        where tickets.account_id = owner.id and secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null
+          and expires_at > ${at}
+        returning account_id, pending`;
+      return row ? { accountId: row.account_id, pending: row.pending } : null;
+    },
+    async cancelAll(accountId, purpose, at) {
+      await sql`update tickets set used_at = ${at} where account_id = ${accountId} and purpose = ${purpose} and used_at is null`;
+    },
+    async issue({ id, purpose, accountId, secretHash, context, expiresAt }, at, triesSoFar = 0) {
+      const written = JSON.stringify(context);
+      await sql`
+        insert into tickets (id, purpose, account_id, secret_hash, context, tries, created_at, expires_at)
+        values (${id}, ${purpose}, ${accountId}, ${secretHash}, ${written}::text::jsonb, ${triesSoFar}, ${at}, ${expiresAt})
+        on conflict (secret_hash) do update set
+          id = excluded.id, context = excluded.context, tries = excluded.tries, created_at = excluded.created_at,
+          expires_at = excluded.expires_at, used_at = null
+        where tickets.purpose = excluded.purpose and tickets.account_id = excluded.account_id`;
+    },
+    async tryOnce<Context extends TicketContext>(purpose: string, secretHash: Buffer, most: number, at: Date) {
+      const [row] = await sql<{ id: string; account_id: string; tries: number; context: unknown }[]>`
+        update tickets set tries = tries + 1
+        where secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null and expires_at > ${at} and tries < ${most}
+        returning id, account_id, tries, context`;
+      return row ? { id: row.id, accountId: row.account_id, tries: row.tries, context: contextOf(row.context) as Context } : null;
+    },
+    async tryNewest<Context extends TicketContext>(purpose: string, accountId: string, most: number, at: Date) {
+      const [row] = await sql<{ id: string; secret_hash: Buffer; tries: number; context: unknown }[]>`
+        update tickets set tries = tries + 1
+        where id = (select id from tickets where account_id = ${accountId} and purpose = ${purpose} and used_at is null
+            order by created_at desc, id desc limit 1)
+          and used_at is null and expires_at > ${at} and tries < ${most}
+        returning id, secret_hash, tries, context`;
+      return row ? { id: row.id, secretHash: row.secret_hash, tries: row.tries, context: contextOf(row.context) as Context } : null;
+    },
+    async redeemContext<Context extends TicketContext>(purpose: string, secretHash: Buffer, at: Date) {
+      const [row] = await sql<{ account_id: string | null; context: unknown }[]>`
+        update tickets set used_at = ${at}
+        where secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null and expires_at > ${at}
+        returning account_id, context`;
+      return row ? { accountId: row.account_id, context: contextOf(row.context) as Context } : null;
+    },
+    async triesOf(accountId, purpose, at) {
+      const [row] = await sql<{ tries: number }[]>`
+        select max(tries) as tries from tickets
+        where account_id = ${accountId} and purpose = ${purpose} and used_at is null and expires_at > ${at}`;
+      return row?.tries ?? 0;
+    },
+  };
+}
