@@ -30,6 +30,7 @@ Example:
       generatedSecret(config.DATA_DIR, 'secret-key');
       out.print(`development secret in ${config.DATA_DIR}`);
     }
+    if (!config.FERNET_KEY) generatedSecret(config.DATA_DIR, 'fernet-key');
     return 0;
   },
 };

@@ -11,7 +11,6 @@ import {
   signedInPerson,
   signIn,
   tokensOf,
-  tryLogin,
   verifiedPerson,
 } from '#tests/support/people.ts';
 import { assertionOf, enrolPasskey, personWithTotp, preAuthOf, verifyMfa, wrongCode } from '#tests/support/second-factors.ts';

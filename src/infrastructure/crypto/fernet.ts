@@ -77,8 +77,10 @@ export function fernetOpen(
 }
 
 /** The first key encrypts, all decrypt (key rotation). @param keys at least one */
-export function fernetBox([first, ...others]: readonly [FernetKey, ...FernetKey[]]): SecretBox {
+export function fernetBox([first, ...others]: readonly [FernetKey, ...FernetKey[]]): SecretBox & { isCurrent(sealed: string): boolean } {
   return {
+    /** Whether the first key made it: if not, it is to be encrypted anew before its key may go. */
+    isCurrent: (sealed) => fernetOpen(first, sealed) !== undefined,
     seal: (text) => fernetSeal(first, text, new Date()),
     open(sealed) {
       for (const key of [first, ...others]) {
