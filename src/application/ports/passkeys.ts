@@ -35,6 +35,6 @@ export interface Passkeys {
   verifyAuthentication(
     credential: unknown,
     challenge: string,
-    passkey: { credentialId: Buffer; publicKey: Buffer },
+    passkey: { credentialId: Buffer; publicKey: Buffer; isBackupEligible: boolean },
   ): Promise<{ isUserVerified: boolean; signCount: number; isBackedUp: boolean } | null>;
 }

@@ -87,6 +87,7 @@ export type Passkey = PasskeyDescriptor & {
   publicKey: Buffer;
   signCount: number;
   name: string;
+  isBackupEligible: boolean;
   isBackedUp: boolean;
   createdAt: Date;
   lastUsedAt: Date | null;

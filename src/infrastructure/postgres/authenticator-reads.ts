@@ -8,7 +8,9 @@ import { type PasskeyRow, passkeyOf, wordsOf } from './rows.ts';
 const MOST_SHOWN = 100;
 
 export function passkeyColumns(sql: Handle) {
-  return sql`id, account_id, credential_id, public_key, sign_count, transports, name, is_backed_up, created_at, last_used_at, flagged_at`;
+  return sql`
+    id, account_id, credential_id, public_key, sign_count, transports, name, is_backup_eligible, is_backed_up, created_at, last_used_at,
+    flagged_at`;
 }
 
 export function authenticatorReads(sql: Handle): Reads['authenticators'] {

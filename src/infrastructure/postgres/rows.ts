@@ -80,6 +80,7 @@ export type PasskeyRow = {
   sign_count: string;
   transports: string;
   name: string;
+  is_backup_eligible: boolean;
   is_backed_up: boolean;
   created_at: Date;
   last_used_at: Date | null;
@@ -95,6 +96,7 @@ export function passkeyOf(row: PasskeyRow): Passkey {
     signCount: Number(row.sign_count), // bigint comes as text
     transports: wordsOf(row.transports),
     name: row.name,
+    isBackupEligible: row.is_backup_eligible,
     isBackedUp: row.is_backed_up,
     createdAt: row.created_at,
     lastUsedAt: row.last_used_at,

@@ -84,7 +84,7 @@ export function simpleWebAuthn({ rpId, rpName, origins }: { rpId: string; rpName
       });
     },
 
-    async verifyAuthentication(credential, challenge, { credentialId, publicKey }) {
+    async verifyAuthentication(credential, challenge, { credentialId, publicKey, isBackupEligible }) {
       const authentication = asAuthentication(credential);
       if (authentication === null || !isSameOrigin(authentication.response)) return null;
       if (!bytesOf(authentication.id).equals(credentialId)) return null;
@@ -99,7 +99,7 @@ export function simpleWebAuthn({ rpId, rpName, origins }: { rpId: string; rpName
           credential: { id: authentication.id, publicKey: new Uint8Array(publicKey), counter: 0 },
           ...expected,
         });
-        if (!verified) return null;
+        if (!verified || isBackupEligible !== (found.credentialDeviceType === 'multiDevice')) return null;
         return { isUserVerified: found.userVerified, signCount: found.newCounter, isBackedUp: found.credentialBackedUp };
       });
     },

@@ -31,12 +31,12 @@ async function registered(authenticator = newAuthenticator(), how: Lie = {}) {
   return { authenticator, credential };
 }
 
-/** One sign-in with a fresh passkey; the client's answer may be edited on its way. */
-async function authenticate(how: Lie = {}, edit = <T>(answer: T): unknown => answer) {
-  const { authenticator, credential } = await registered();
+/** One sign-in with a fresh passkey, which was as it says now unless `made` says otherwise. */
+async function authenticate(how: Lie = {}, made: Lie = how) {
+  const { authenticator, credential } = await registered(newAuthenticator(), { backupState: made.backupState ?? 'device-bound' });
   const challenge = newChallenge();
   const options = await passkeys.requestOptions({ challenge, allow: [credential] });
-  return await passkeys.verifyAuthentication(edit(authenticator.get(options, how)), challenge, credential);
+  return await passkeys.verifyAuthentication(authenticator.get(options, how), challenge, credential);
 }
 
 describe('the options', () => {
@@ -173,13 +173,18 @@ describe('a sign-in', () => {
     ['for another relying party', { rpId: 'evil.com' }],
     ['without a present user', { userPresent: false }],
     ['that is backed up and cannot be', { backupState: 'impossible' }],
+    ['that can be backed up and could not', { backupState: 'eligible' }],
     ['with a bit of the signature changed', { tamperSignature: true }],
     ['under the id of another passkey', { credentialId: randomBytes(32) }],
     ['with a byte behind the authenticator data, signed', { trailingBytes: Buffer.of(0) }],
     ['with an item behind the authenticator data, signed', { trailingBytes: cbor(new Map([['credProtect', 1]])) }],
   ])('%s is refused', async (_what, lie) => {
     expect(await authenticate()).not.toBeNull();
-    expect(await authenticate(lie)).toBeNull();
+    expect(await authenticate(lie, {})).toBeNull();
+  });
+
+  it('that cannot be backed up and could is refused', async () => {
+    expect(await authenticate({ backupState: 'device-bound' }, { backupState: 'eligible' })).toBeNull();
   });
 
   it('with the key of another passkey is refused, under either id', async () => {
@@ -214,7 +219,12 @@ describe('a response of any other shape', () => {
   const deep = Buffer.alloc(12_000, 0x81).toString('base64url');
   const manyItems = Buffer.from('bb00000000ffffffff', 'hex').toString('base64url');
 
-  async function expectRefused(credential: unknown, challenge: string, passkey: { credentialId: Buffer; publicKey: Buffer }, what: string) {
+  async function expectRefused(
+    credential: unknown,
+    challenge: string,
+    passkey: { credentialId: Buffer; publicKey: Buffer; isBackupEligible: boolean },
+    what: string,
+  ) {
     expect(await passkeys.verifyRegistration(credential, challenge), what).toBeNull();
     expect(await passkeys.verifyAuthentication(credential, challenge, passkey), what).toBeNull();
   }

@@ -98,7 +98,7 @@ async function keyOf(vector: Vector, response: RegistrationResponseJSON) {
   return credential;
 }
 
-function authenticate(vector: Vector, passkey: { credentialId: Buffer; publicKey: Buffer }) {
+function authenticate(vector: Vector, passkey: { credentialId: Buffer; publicKey: Buffer; isBackupEligible: boolean }) {
   return passkeys.verifyAuthentication(authenticationOf(vector), base64url(vector.authentication.challenge), passkey);
 }
 
