@@ -58,6 +58,8 @@ export type Given = {
   address?: DatabaseAddress;
   clock?: TestClock;
   log?: Logger;
+  /** Any free one, unless the settings must know it. */
+  port?: number;
 };
 
 /** The whole service in this process, on a database and a Redis prefix of its own. */
@@ -67,6 +69,7 @@ export async function startService({
   address,
   clock = testClock(),
   log,
+  port = 0,
 }: Given = {}): Promise<TestService> {
   const redisUrl = inject('redisUrl');
   const config = loadConfig({
@@ -84,7 +87,7 @@ export async function startService({
     log: log ?? pino({ level: config.LOG_LEVEL }),
     clock,
   });
-  const origin = await service.app.listen({ host: '127.0.0.1', port: 0 });
+  const origin = await service.app.listen({ host: '127.0.0.1', port });
   const agent = new Agent({ keepAlive: true });
   const check = openapiCheck(service.app.swagger() as never);
   return {
