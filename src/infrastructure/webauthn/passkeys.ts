@@ -74,7 +74,7 @@ export function simpleWebAuthn({ rpId, rpName, origins }: { rpId: string; rpName
         return {
           credentialId: bytesOf(found.credential.id),
           publicKey: Buffer.from(found.credential.publicKey),
-          transports: [...new Set(transports)],
+          transports,
           signCount: found.credential.counter,
           aaguid: found.aaguid,
           isUserVerified: found.userVerified,

@@ -9,6 +9,7 @@ const MAX_AUTHENTICATOR_BYTES = 16_384; // an RSA key of 4096 bits, the longest 
 const MAX_SIGNATURE_BYTES = 2048;
 const MAX_CHALLENGE_BYTES = 256;
 const USER_HANDLE_BYTES = 16; // a UUID
+const TRANSPORTS = ['ble', 'cable', 'hybrid', 'internal', 'nfc', 'smart-card', 'usb'];
 
 const bytes = (most: number) =>
   z.string().refine((text) => text !== '' && text.length <= Math.ceil((most * 4) / 3) && decodeCanonical(text) !== null);
@@ -20,11 +21,11 @@ const Registration = Credential.extend({
   response: z.object({
     clientDataJSON,
     attestationObject: bytes(MAX_AUTHENTICATOR_BYTES),
-    // Hints of the client's, and only that: a bad list is no reason to refuse a good passkey.
+    // Hints of the client's, and only that: strange ones are no reason to refuse a good passkey.
     transports: z
-      .array(z.string().regex(/^[a-z-]{1,32}$/))
-      .max(16)
-      .catch([]),
+      .array(z.string())
+      .catch([])
+      .transform((given) => TRANSPORTS.filter((transport) => given.includes(transport))),
   }),
 });
 

@@ -76,7 +76,7 @@ describe('a registration', () => {
     expect(await passkeys.verifyRegistration(answer, challenge)).toEqual({
       credentialId,
       publicKey: expect.any(Buffer),
-      transports: ['internal', 'hybrid'],
+      transports: ['hybrid', 'internal'],
       signCount: 1,
       aaguid: '1a7c4e50-a1b2-4c3d-8e9f-00112233aabb',
       isUserVerified: true,
@@ -91,13 +91,20 @@ describe('a registration', () => {
     expect(await register({ backupState: 'backed-up' })).toMatchObject({ isBackupEligible: true, isBackedUp: true });
   });
 
-  it('takes the longest id, each of our origins, and no transports rather than strange ones', async () => {
+  it('takes the longest id, each of our origins, and of the transports those that there are', async () => {
     expect(await register({ credentialId: randomBytes(1023) })).not.toBeNull();
     expect(await register({ origin: SECOND_ORIGIN })).not.toBeNull();
-    const strange = withResponse({ transports: ['usb', '<script>'] });
-    expect(await register({}, newAuthenticator(), strange)).toMatchObject({ transports: [] });
-    const repeated = withResponse({ transports: ['usb', 'usb'] });
-    expect(await register({}, newAuthenticator(), repeated)).toMatchObject({ transports: ['usb'] });
+    for (const [given, kept] of [
+      [['usb', 'null', '<script>', 7], []],
+      [
+        ['usb', 'null', '},{', 'nfc', 'usb'],
+        ['nfc', 'usb'],
+      ],
+      [undefined, []],
+      ['usb', []],
+    ]) {
+      expect(await register({}, newAuthenticator(), withResponse({ transports: given }))).toMatchObject({ transports: kept });
+    }
   });
 
   it.each<[string, Lie]>([
