@@ -27,7 +27,10 @@ export function assertion(needs: Needs<'store' | 'passkeys' | 'secrets' | 'polic
     const challengeHash = secrets.ticketHash(answer.challenge);
     const ticket = await store.transaction((tx) => tx.tickets.redeemContext<CeremonyBinding>('webauthn-authentication', challengeHash, at));
     const passkey = ticket && (await store.read((records) => records.authenticators.findPasskey(answer.credentialId)));
-    if (!passkey || (answer.userHandle !== null && answer.userHandle !== passkey.accountId)) return null;
+    if (!passkey) return null;
+    // Who was not named before the ceremony must be named by the authenticator (WebAuthn L3 7.2, step 6).
+    const isNamed = ticket.context.preAuthId !== undefined || ticket.context.sessionId !== undefined;
+    if (answer.userHandle === null ? !isNamed : answer.userHandle !== passkey.accountId) return null;
     const verified = await passkeys.verifyAuthentication(credential, answer.challenge, passkey);
     if (verified === null) return null;
 
