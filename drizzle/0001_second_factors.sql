@@ -50,5 +50,6 @@ ALTER TABLE "recovery_codes" ADD CONSTRAINT "recovery_codes_account_id_accounts_
 ALTER TABLE "totp_authenticators" ADD CONSTRAINT "totp_authenticators_account_id_accounts_id_fk" FOREIGN KEY ("account_id") REFERENCES "public"."accounts"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE UNIQUE INDEX "passkeys_credential" ON "passkeys" USING btree ("credential_id");--> statement-breakpoint
 CREATE INDEX "passkeys_of_account" ON "passkeys" USING btree ("account_id");--> statement-breakpoint
+CREATE INDEX "totp_of_account" ON "totp_authenticators" USING btree ("account_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "totp_active_of_account" ON "totp_authenticators" USING btree ("account_id") WHERE activated_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "totp_pending_of_account" ON "totp_authenticators" USING btree ("account_id") WHERE activated_at is null;

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requireAccess } from '#http/mount.ts';
 import { codeOf } from '../support/openapi-check.ts';
 import { signedInPerson } from '../support/people.ts';
+import { personWithTotp, preAuthOf } from '../support/second-factors.ts';
 import { startService, type TestService } from '../support/service.ts';
 
 /** Every route that is registered, with every wrong kind of credential. A route added later is in it by itself. */
@@ -49,24 +50,30 @@ describe('access', () => {
     expect(open.sort()).toEqual(PUBLIC.sort());
   });
 
-  it('[V8.3.1] is refused on every other route without a valid credential, at its aliases too', async () => {
+  it('[V8.3.1] [V2.3.1] is refused on every other route without a valid credential, with a PRE_AUTH ticket for one, at its aliases too', async () => {
     const person = await signedInPerson(service);
     const [head = '', body = ''] = person.accessToken.split('.');
     const none = Buffer.from(JSON.stringify({ alg: 'none', typ: 'at+jwt' })).toString('base64url');
-    const wrong = [undefined, 'rubbish', person.refreshToken, `${head}.${body}.`, `${none}.${body}.`, `${head}.${body}.AAAA`];
+    const preAuth = await preAuthOf(service.api(), await personWithTotp(service));
+    const wrong = [undefined, 'rubbish', preAuth, person.refreshToken, `${head}.${body}.`, `${none}.${body}.`, `${head}.${body}.AAAA`];
     const guarded = service.routes.filter(({ access }) => access !== 'public');
     expect(guarded.length).toBeGreaterThan(4);
     for (const { method, path } of guarded) {
       for (const prefix of ['/api/auth/', '/api/v1/auth/', '/auth/']) {
         const url = path.replace('/api/auth/', prefix).replace('{id}', person.sessionId);
         for (const token of wrong) {
-          const answer = await service.api().request(method, url, token === undefined ? {} : { token });
+          const headers = { cookie: `__Host-session=${token}; session=${token}` };
+          const answer = await service.api().request(method, url, token === undefined ? {} : { token, headers });
           expect(`${method} ${url} ${answer.status} ${codeOf(answer.body)}`).toBe(`${method} ${url} 401 unauthenticated`);
           expect(answer.headers['www-authenticate']).toMatch(/^Bearer/);
         }
       }
     }
     expect((await service.api().get('/api/auth/me', person.accessToken)).status).toBe(200);
+    const asCookie = await service.api().request('GET', '/api/auth/me', { headers: { cookie: `__Host-session=${preAuth}` } });
+    expect(codeOf(asCookie.body)).toBe('unauthenticated');
+    const asRefresh = await service.api().post('/api/auth/refresh', { refresh_token: preAuth });
+    expect(codeOf(asRefresh.body)).toBe('invalid-refresh-token');
   });
 
   it('must be declared: a server with a route that does not say who may call it does not start', async () => {

@@ -1,7 +1,9 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { expectProblem, visible } from '#tests/support/api.ts';
-import { newEmail, OTHER_PASSWORD, PASSWORD, tokensOf } from '#tests/support/people.ts';
+import { newEmail, OTHER_PASSWORD, PASSWORD, signedInPerson, tokensOf } from '#tests/support/people.ts';
+import { authenticatorOf } from '#tests/support/second-factors.ts';
 import { startService } from '#tests/support/service.ts';
+import { totpCode } from '#tests/support/totp.ts';
 
 const service = await startService();
 const { mail } = service;
@@ -30,6 +32,20 @@ describe('the paths of the replaced systems', () => {
     const body = { token: await mail.token(email, 'reset-password'), new_password: OTHER_PASSWORD };
     expect(await api.post('/api/v1/auth/password-reset/verify', body)).toMatchObject({ status: 204 });
     tokensOf(await api.post('/api/v1/auth/login', { email, password: OTHER_PASSWORD }));
+  });
+
+  it.each(['/api/auth', '/api/v1/auth', '/auth'])('enrol an app and a passkey at %s, by their old names too', async (base) => {
+    const person = await signedInPerson(service);
+    const { secret } = (await api.post('/api/auth/mfa/enable', undefined, person.accessToken)).body;
+    const code = totpCode(secret, service.clock.now());
+    expect((await api.post('/api/auth/mfa/verify', { code }, person.accessToken)).body.recovery_codes).toHaveLength(10);
+    const { body: options } = await api.post(`${base}/webauthn/register/options`, undefined, person.accessToken);
+    const authenticator = authenticatorOf(service);
+    const created = authenticator.create(options as never);
+    expect((await api.post(`${base}/webauthn/register/verify`, { credential: created }, person.accessToken)).status).toBe(201);
+    const { body: challenge } = await api.post(`${base}/webauthn/authenticate/options`);
+    const credential = authenticator.get(challenge as never);
+    tokensOf(await api.post(`${base}/webauthn/authenticate/verify`, { credential }));
   });
 
   it('refuse with the same bytes', async () => {

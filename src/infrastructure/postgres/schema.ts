@@ -119,6 +119,7 @@ export const totpAuthenticators = pgTable(
     lastUsedAt: instant('last_used_at'),
   },
   (table) => [
+    index('totp_of_account').on(table.accountId),
     uniqueIndex('totp_active_of_account').on(table.accountId).where(sql`activated_at is not null`),
     uniqueIndex('totp_pending_of_account').on(table.accountId).where(sql`activated_at is null`),
   ],

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { after } from '#domain/lifetimes.ts';
 import { openDatabase } from '#infrastructure/postgres/connect.ts';
@@ -5,12 +6,22 @@ import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';
-import { DAY, email, event, lane, mail, openedSession, registration, ticket, use, username } from './records.ts';
+import { DAY, email, event, hash, lane, mail, openedSession, registration, ticket, use, username } from './records.ts';
 
 const here = openedForTests();
 const at = new Date();
 const ROWS = 4000;
-const TABLES = ['accounts', 'sessions', 'tickets', 'login_throttles', 'outbox'];
+const TABLES = [
+  'accounts',
+  'sessions',
+  'tickets',
+  'login_throttles',
+  'outbox',
+  'totp_authenticators',
+  'recovery_codes',
+  'phones',
+  'passkeys',
+];
 
 /** How often an index of each table was asked, and how many rows were read for whatever reason. */
 const scans = async () =>
@@ -33,6 +44,15 @@ async function fill(): Promise<void> {
     select sha256(('l' || i)::bytea), '192.0.2.0', 1, ${at} from generate_series(1, ${ROWS}) i`;
   await sql`insert into outbox (id, kind, account_id, recipient, template, sealed, created_at, next_attempt_at, expires_at, sent_at)
     select md5('o' || i)::uuid, 'email', md5('a' || i)::uuid, 'x', 'x', null, ${at}, ${at}, ${end}, ${at} from generate_series(1, ${ROWS}) i`;
+  await sql`insert into totp_authenticators (id, account_id, session_id, secret, last_step, created_at, activated_at)
+    select md5('p' || i)::uuid, md5('a' || i)::uuid, md5('s' || i)::uuid, 'x', 1, ${at}, ${at} from generate_series(1, ${ROWS}) i`;
+  await sql`insert into recovery_codes (account_id, code_hash, created_at)
+    select md5('a' || i)::uuid, sha256(('c' || i)::bytea), ${at} from generate_series(1, ${ROWS}) i`;
+  await sql`insert into phones (account_id, number, verified_at) select md5('a' || i)::uuid, '+1', ${at} from generate_series(1, ${ROWS}) i`;
+  await sql`insert into passkeys (id, account_id, credential_id, public_key, sign_count, transports, aaguid, name, is_backup_eligible,
+      is_backed_up, created_at)
+    select md5('k' || i)::uuid, md5('a' || i)::uuid, sha256(('k' || i)::bytea), 'x', 0, '{}', md5('k')::uuid, 'x', true, true, ${at}
+    from generate_series(1, ${ROWS}) i`;
   await sql`analyze`;
 }
 
@@ -66,6 +86,40 @@ it('every question of the store is answered by an index: no table is read from e
     for (const kind of ['email', 'username'] as const)
       await store.hot.findForSignIn({ kind, canonical: asked.email.canonical }, lane(), at);
     await store.hot.countFailure(lane(), { maxAttempts: 5, lockSeconds: 60 }, event('LOGIN_FAILED', at));
+    const preAuth = ticket(at, 'pre-auth');
+    const code = ticket(at, 'sms-code');
+    const totp = { id: randomUUID(), accountId: known.id, sessionId: opened.id, secret: 'x' };
+    await store.transaction(async ({ tickets, authenticators, ...tx }) => {
+      await tx.accounts.lock(known.id);
+      await tickets.issue({ ...preAuth, accountId: known.id, context: {} }, at);
+      await tickets.issue({ ...code, accountId: known.id, context: {} }, at);
+      await tickets.tryOnce('pre-auth', preAuth.secretHash, 5, at);
+      await tickets.tryNewest('sms-code', known.id, 5, at);
+      await tickets.triesOf(known.id, 'sms-code', at);
+      await tickets.find('pre-auth', preAuth.secretHash, 5, at);
+      await tickets.redeemContext('pre-auth', preAuth.secretHash, at);
+      await authenticators.beginTotp(totp, at);
+      await authenticators.findTotp(known.id, 'pending');
+      await authenticators.activateTotp(known.id, totp.id, 1, at);
+      await authenticators.claimTotpStep(totp.id, 2, at);
+      await authenticators.replaceRecoveryCodes(known.id, [hash()], at);
+      await authenticators.useRecoveryCode(known.id, hash(), at);
+      await authenticators.setPhone(known.id, '+1', at);
+      await authenticators.touchPhone(known.id, at);
+      const passkey = passkeyOf(known.id);
+      await authenticators.addPasskey(passkey, at);
+      await authenticators.usePasskey(passkey.id, 1, true, at);
+      await authenticators.flagPasskey(passkey.id, at);
+      await authenticators.renamePasskey(known.id, passkey.id, 'other');
+      await authenticators.list(known.id);
+      await authenticators.secondFactors(known.id);
+      await authenticators.findPasskey(passkey.credentialId);
+      await authenticators.removeTotp(known.id);
+      await authenticators.removePhone(known.id);
+      await authenticators.removePasskey(known.id, passkey.id);
+      const session = await tx.sessions.lockWithProofs(opened.id, at);
+      if (session) await tx.sessions.setProofs(session);
+    });
     await store.read(async ({ accounts, sessions }) => {
       await accounts.findTaken(email(), username(), at);
       await accounts.findByTicket('verify-email', asked.ticket.secretHash, at);
@@ -99,3 +153,19 @@ it('every question of the store is answered by an index: no table is read from e
   // To read one of them once from end to end would be ROWS; all the questions together need a few each.
   for (const [i, { name, read }] of now.entries()) expect([name, read - (before[i]?.read ?? 0) < ROWS / 4]).toEqual([name, true]);
 });
+
+function passkeyOf(accountId: string) {
+  return {
+    id: randomUUID(),
+    accountId,
+    credentialId: hash(),
+    publicKey: hash(),
+    signCount: 0,
+    transports: ['internal'],
+    aaguid: randomUUID(),
+    name: 'a passkey',
+    isUserVerified: true,
+    isBackupEligible: true,
+    isBackedUp: true,
+  };
+}
