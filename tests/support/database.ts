@@ -10,12 +10,18 @@ export type TestDatabase = {
   drop(): Promise<void>;
 };
 
+/**
+ * A transaction that a failed test left open must fail what waits for it, and go: otherwise each test that follows would wait
+ * for its locks until it times out. Longer than `until` waits, so that its message comes first.
+ */
+const LEFT_BEHIND = { lock_timeout: 12_000, idle_in_transaction_session_timeout: 12_000 };
+
 /** A database of this test alone: a clone of the migrated template, made in some 50 ms. */
 export async function testDatabase(): Promise<TestDatabase> {
   const server = inject('postgres');
   const name = await createDatabase(server, inject('templateDatabase'));
   const address = inDatabase(server, name);
-  const sql = connect(address, { max: 2 });
+  const sql = connect(address, { max: 2, connection: LEFT_BEHIND });
   return {
     address,
     sql,

@@ -31,8 +31,13 @@ const CONNECT_TIMEOUT_SECONDS = 2;
 /** What already runs on a pool that is replaced may end in this time. */
 const RETIRE_SECONDS = 5;
 const CLOSE_SECONDS = 3;
+/** A connection that a discarded pool still makes is made by then. */
+const LEFTOVER_MS = (CONNECT_TIMEOUT_SECONDS + 1) * 1000;
 /** A connection that breaks this soon was stale: there is time to try again. */
 const STALE_MS = 100;
+
+/** `close` ends each connection when it has nothing to do; the types of postgres.js 3.4.9 leave it out. */
+type Pool = Sql & { close(): Promise<void> };
 
 /** A client of postgres.js; it connects with the first statement. Types are not asked for at connect, notices are not printed. */
 export function connect(address: DatabaseAddress, options: postgres.Options<Record<string, never>> = {}): Sql {
@@ -57,7 +62,7 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
       connect_timeout: CONNECT_TIMEOUT_SECONDS,
       backoff: () => 0.1,
       connection: { application_name: 'latchkey', ...settings },
-    });
+    }) as Pool;
   let client = open();
   let isClosed = false;
   let isDown = false;
@@ -72,15 +77,32 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
     return knocking;
   };
 
+  const discarded = new WeakSet<Pool>();
+  const discard = (seen: Pool) => {
+    if (discarded.has(seen)) return;
+    discarded.add(seen);
+    seen.end({ timeout: 0 }).catch(() => {});
+    // A slot that was about to connect again does so after `end` (postgres.js 3.4.9), and would stay open for nobody.
+    setTimeout(() => seen.close().catch(() => {}), LEFTOVER_MS).unref();
+  };
+
   /**
    * A pool that saw a connection die is not used again: postgres.js 3.4.9 jams a slot that dies with a write pending, and
-   * while the server is away it queues without bound and sends all of that afterwards.
+   * while the server is away it queues without bound and sends all of that afterwards. Who is told that nothing comes of a
+   * statement must not find it done later: what a pool has queued goes with it.
    */
-  const replace = (seen: Sql, finishSeconds: number) => {
+  const replace = (seen: Pool, error: unknown) => {
     isDown = true;
-    if (seen !== client || isClosed) return;
-    client = open();
-    seen.end({ timeout: finishSeconds }).catch(() => {});
+    if (isClosed) return;
+    const isTooLate = error instanceof TooLate;
+    const isFirst = seen === client;
+    if (isFirst) client = open();
+    if (isTooLate && (error.isSilent || !isFirst)) return discard(seen);
+    if (!isFirst) return;
+    if (isTooLate) return void seen.end({ timeout: RETIRE_SECONDS }).catch(() => {}); // starts nothing that is queued
+    // Others may end what they began, until one of them hears that nobody is there.
+    seen.close().catch(() => {});
+    setTimeout(discard, RETIRE_SECONDS * 1000, seen).unref();
   };
 
   async function attempt<T>(work: () => PromiseLike<T>): Promise<T> {
@@ -92,8 +114,7 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
       isDown = false;
       return result;
     } catch (error) {
-      if (error instanceof TooLate) replace(used, error.isSilent ? 0 : RETIRE_SECONDS);
-      else if (isBroken(error)) replace(used, RETIRE_SECONDS);
+      if (error instanceof TooLate || isBroken(error)) replace(used, error);
       else if (!isLate(error)) throw error;
       throw new DependencyDown('postgres', { cause: error });
     } finally {
@@ -128,14 +149,17 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
     within,
     async transaction<T>(work: (tx: Handle) => Promise<T>) {
       const fate = { isOver: false, isCut: false };
-      try {
-        return await within(() => {
-          const begun = client.begin((tx) => body(tx, work, fate));
-          begun.catch(() => {
+      const run = () =>
+        new Promise<T>((resolve, reject) => {
+          const fail = (error: unknown) => {
             fate.isCut = true;
-          });
-          return begun as Promise<T>;
+            reject(error);
+          };
+          // What `begin` does after a cut settles late or never: the statement that was cut speaks for it.
+          client.begin((tx) => body(tx, work, fate, fail)).then((result) => resolve(result as T), fail);
         });
+      try {
+        return await within(run);
       } finally {
         fate.isOver = true;
       }
@@ -153,24 +177,48 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
 }
 
 /**
- * The body of a transaction. Once its caller has been told that it failed, it sends nothing more. When its connection was cut
- * it never ends: postgres.js would send a ROLLBACK to a socket that is gone and bring the process down; its `begin` hears of
- * the cut by itself.
+ * The body of a transaction. Once its caller has been told that it failed, it sends nothing more and does not commit. When its
+ * connection was cut it never ends: postgres.js would send a ROLLBACK or COMMIT to a socket that is gone, which brings the
+ * process down, or queue it on a connection that is given up, where it is never answered.
+ * @param fail ends the transaction at once for its caller
  */
-async function body<T>(tx: Handle, work: (tx: Handle) => Promise<T>, fate: { isOver: boolean; isCut: boolean }): Promise<T> {
+async function body<T>(
+  tx: Handle,
+  work: (tx: Handle) => Promise<T>,
+  fate: { isOver: boolean; isCut: boolean },
+  fail: (error: unknown) => void,
+): Promise<T> {
+  const refuseIfOver = () => {
+    if (fate.isOver || fate.isCut) throw new DependencyDown('postgres');
+  };
   const handle = new Proxy(tx, {
-    apply(target, self, statement) {
-      if (fate.isOver) throw new DependencyDown('postgres');
-      return Reflect.apply(target as unknown as () => unknown, self, statement);
+    apply(target, self, parts) {
+      refuseIfOver();
+      const made: unknown = Reflect.apply(target as unknown as () => unknown, self, parts);
+      if (made instanceof Promise) hearOfCut(made, fail);
+      return made;
     },
   });
   try {
-    return await work(handle);
+    const result = await work(handle);
+    refuseIfOver();
+    return result;
   } catch (error) {
-    await new Promise((resolve) => setImmediate(resolve)); // `begin` hears of a cut in the same turn as the statement under way
     if (fate.isCut) return await new Promise<never>(() => {});
     throw error;
   }
+}
+
+/**
+ * Tells of a cut before the statement's own caller hears of it, who could send the next one in the same turn. postgres.js
+ * 3.4.9 answers a statement by its `reject`; to wait for its promise would send it.
+ */
+function hearOfCut(statement: Promise<unknown> & { reject?: (error: unknown) => void }, tell: (error: unknown) => void): void {
+  const { reject } = statement;
+  statement.reject = (error) => {
+    if (isBroken(error)) tell(error);
+    reject?.(error);
+  };
 }
 
 /** Where a client of postgres.js connects to, for a socket of our own. */

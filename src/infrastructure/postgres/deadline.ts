@@ -34,7 +34,7 @@ export function deadline(isThere: () => Promise<boolean>, answeredAtMs: () => nu
     };
     // A busy event loop fires timers before it reads sockets: results that are here already are taken first.
     const wait = () => {
-      timer = setTimeout(() => setImmediate(look), QUIET_MS);
+      timer = setTimeout(() => setImmediate(() => look().catch(reject)), QUIET_MS);
     };
     wait();
   });

@@ -1,0 +1,393 @@
+import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DependencyDown } from '#application/ports/errors.ts';
+import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { migrate } from '#infrastructure/postgres/migrate.ts';
+import { postgresStore } from '#infrastructure/postgres/store.ts';
+import { until } from '#tests/support/until.ts';
+import { openedForTests } from './opened.ts';
+import { type PrivatePostgres, privatePostgres } from './private-postgres.ts';
+import { account, fifty, hash, openedSession, tally, use } from './records.ts';
+import { type Wire, wireTo } from './wire.ts';
+
+const here = openedForTests();
+const at = new Date();
+/** The edge promises 500 ms; three times as much tells an answer in time from a hang, however busy the test machine is. */
+const IN_TIME_MS = 1500;
+
+let wire: Wire;
+let database: Database;
+beforeEach(async () => {
+  wire = await wireTo(here.address);
+  database = openDatabase(wire.address, { poolSize: 4, prepare: true });
+  await fifty(() => one());
+});
+afterEach(async () => {
+  await database.close();
+  await wire.close();
+});
+
+/** A question whose answer is 1. */
+const one = () => database.within(async () => (await database.sql<{ one: number }[]>`select 1 as one`)[0]?.one);
+const write = () => database.within(() => database.sql`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`);
+const written = async () => (await here.sql`select from login_throttles where network = 'wire'`).length;
+
+/** Whether PostgreSQL is doing this in our database. */
+const isSeen = async (what: string) =>
+  (await here.sql`select from pg_stat_activity where datname = current_database() and ${here.sql.unsafe(what)}`).length > 0;
+
+/** How it ended, as a word, and how long that took. */
+async function timed(work: () => Promise<unknown>): Promise<{ outcome: unknown; ms: number }> {
+  const startMs = performance.now();
+  const outcome = await work().catch((error: unknown) => (error instanceof DependencyDown ? 'down' : error));
+  return { outcome, ms: performance.now() - startMs };
+}
+
+/** On a starved machine PostgreSQL may open too late to a knock; what others are answered meanwhile tells that it is there. */
+async function amongOthers<T>(work: () => Promise<T>): Promise<T> {
+  let isOver = false;
+  const others = (async () => {
+    for (; !isOver; await delay(20)) await timed(one);
+  })();
+  try {
+    return await work();
+  } finally {
+    isOver = true;
+    await others;
+  }
+}
+
+describe('when nobody listens', () => {
+  it('[V13.1.3] everything fails in time, however many ask, and works again at once', async () => {
+    await wire.refuse(true);
+    for (let round = 0; round < 3; round++) {
+      const all = await fifty(() => timed(one));
+      expect(tally(all.map(({ outcome }) => String(outcome)))).toEqual({ down: 50 });
+      expect(Math.max(...all.map(({ ms }) => ms))).toBeLessThan(IN_TIME_MS);
+    }
+    expect(await database.check()).toBe('down');
+    await wire.refuse(false);
+    expect(await fifty(one)).toEqual(Array.from({ length: 50 }, () => 1));
+    expect(await database.check()).toBe('up');
+  });
+
+  it('queues nothing that would be done afterwards', async () => {
+    await wire.refuse(true);
+    for (let round = 0; round < 4; round++) await fifty(() => timed(write));
+    await wire.refuse(false);
+    const lookedAt = performance.now() + 500; // several times as long as a connection waits before it tries again
+    await until('it works and whatever was queued had its time', async () => (await one()) === 1 && performance.now() > lookedAt);
+    expect(await written()).toBe(0);
+  });
+});
+
+describe('when nothing answers any more', () => {
+  it('[V13.1.3] everything fails in time, however many ask, and works again at once', async () => {
+    wire.freeze('all');
+    for (let round = 0; round < 2; round++) {
+      const all = await fifty(() => timed(one));
+      expect(tally(all.map(({ outcome }) => String(outcome)))).toEqual({ down: 50 });
+      expect(Math.max(...all.map(({ ms }) => ms))).toBeLessThan(IN_TIME_MS);
+    }
+    wire.thaw();
+    expect(await timed(one)).toMatchObject({ outcome: 1 });
+  });
+
+  it('a transaction that was given up sends nothing more, and so never commits', async () => {
+    let step = 0;
+    const outcome = await timed(() =>
+      database.transaction(async (tx) => {
+        await tx`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`;
+        wire.freeze('all');
+        step = 1;
+        await tx`select 1`;
+        step = 2;
+      }),
+    );
+    expect(outcome).toMatchObject({ outcome: 'down' });
+    wire.thaw();
+    await one();
+    expect([step, await written()]).toEqual([1, 0]);
+  });
+
+  it('the connections that lead nowhere are given up after five seconds, though new ones would work', { timeout: 15_000 }, async () => {
+    wire.freeze('open'); // as after a fail-over that told nobody
+    const lost = await timed(one);
+    expect(lost.outcome).toBe('down');
+    expect(lost.ms).toBeLessThan(5600);
+    const next = await timed(one);
+    expect(next.outcome).toBe(1);
+    expect(next.ms).toBeLessThan(IN_TIME_MS);
+  });
+});
+
+describe('when it is merely busy', () => {
+  /** These see how it answers a knock, which a starved machine may rightly miss now and then. */
+  const knocked = { retry: 2 };
+
+  it('a statement that takes its time is waited for, also when nothing else answers meanwhile', knocked, async () => {
+    expect(await timed(() => database.within(() => database.sql`select pg_sleep(0.9)`))).not.toMatchObject({ outcome: 'down' });
+  });
+
+  it('a transaction of many slow steps is waited for', knocked, async () => {
+    const steps = database.transaction(async (tx) => {
+      for (let i = 0; i < 6; i++) await tx`select pg_sleep(0.15)`;
+      return 'done';
+    });
+    expect(await steps).toBe('done');
+  });
+
+  it('a transaction whose time is up does not commit, though its last statement is answered', { timeout: 20_000 }, async () => {
+    let isDone = false;
+    const late = () =>
+      database.transaction(async (tx) => {
+        await tx`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`;
+        await tx`select pg_sleep(3)`;
+        await tx`select pg_sleep(3)`;
+        isDone = true;
+      });
+    const outcome = await amongOthers(() => timed(late));
+    expect(outcome).toMatchObject({ outcome: 'down' });
+    await until('its work has returned', () => isDone);
+    await until('its connection is free', async () => !(await isSeen("state like 'idle in transaction%' or wait_event = 'PgSleep'")));
+    expect(await written()).toBe(0);
+  });
+
+  it('who waits for a lock is waited for', knocked, async () => {
+    const known = await account(here.sql, at);
+    let change: ReturnType<typeof timed> | undefined;
+    // The lock is held before anybody asks for it, and let go whatever fails: left open it would stop every test that follows.
+    await here.sql.begin(async (tx) => {
+      await tx`select from accounts where id = ${known.id} for update`;
+      change = timed(() => database.within(() => database.sql`update accounts set display_name = 'x' where id = ${known.id} returning id`));
+      await until('it waits for the lock', () => isSeen("wait_event_type = 'Lock'"));
+      const heldUntil = performance.now() + 700; // longer than nobody-is-there takes
+      await until('it waited', () => performance.now() > heldUntil);
+    });
+    expect((await change)?.outcome).toHaveLength(1);
+  });
+
+  it('nobody waits longer than five seconds, and the connection is fit for use again', { timeout: 15_000 }, async () => {
+    const slow = () => database.within(() => database.sql`select pg_sleep(30)`);
+    const { outcome, ms } = await amongOthers(() => timed(slow));
+    expect(outcome).toBe('down');
+    expect(ms).toBeGreaterThan(4000);
+    expect(ms).toBeLessThan(5600);
+    expect(await fifty(one)).toHaveLength(50);
+    expect(await isSeen("state = 'active' and query like 'select pg_sleep(30)%'")).toBe(false);
+  });
+});
+
+describe('when connections are cut', () => {
+  it.each(['fin', 'reset'] as const)(
+    'by %s: in the middle of a transaction it rolls back, and the pool is whole afterwards',
+    async (how) => {
+      for (let round = 0; round < 5; round++) {
+        const outcome = await timed(() =>
+          database.transaction(async (tx) => {
+            await tx`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`;
+            const slow = tx`select pg_sleep(1)`.execute();
+            await until('it is under way', () => isSeen("wait_event = 'PgSleep'"));
+            wire.cut(how);
+            await slow;
+          }),
+        );
+        expect(outcome).toMatchObject({ outcome: 'down' });
+        expect(await fifty(one)).toEqual(Array.from({ length: 50 }, () => 1));
+      }
+      expect(await written()).toBe(0);
+    },
+  );
+
+  it.each(['fin', 'reset'] as const)('by %s: a transaction that goes on afterwards does not do the rest on its own', async (how) => {
+    const outcome = await timed(() =>
+      database.transaction(async (tx) => {
+        await tx`select 1`;
+        wire.cut(how);
+        await until('the cut arrived', () => wire.connections() === 0);
+        await until('another connection is open', one);
+        await tx`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`;
+      }),
+    );
+    expect(outcome).toMatchObject({ outcome: 'down' });
+    expect(await written()).toBe(0);
+  });
+
+  it.each(['fin', 'reset'] as const)('by %s: a transaction that fails by itself afterwards fails, and nothing worse', async (how) => {
+    const outcome = await timed(() =>
+      database.transaction(async (tx) => {
+        await tx`select 1`;
+        wire.cut(how);
+        await until('the cut arrived', () => wire.connections() === 0);
+        await new Promise((resolve) => setImmediate(resolve));
+        throw new Error('a mistake of ours');
+      }),
+    );
+    expect(outcome).toMatchObject({ outcome: 'down' });
+    expect(await fifty(one)).toEqual(Array.from({ length: 50 }, () => 1)); // an uncaught error would fail the run
+  });
+
+  it.each(['fin', 'reset'] as const)('by %s: a transaction that carries on after the cut statement sends nothing more', async (how) => {
+    const outcome = await timed(() =>
+      database.transaction(async (tx) => {
+        const slow = tx`select pg_sleep(1)`.execute();
+        await until('it is under way', () => isSeen("wait_event = 'PgSleep'"));
+        wire.cut(how);
+        await slow.catch(() => {});
+        await tx`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`;
+      }),
+    );
+    expect(outcome).toMatchObject({ outcome: 'down' });
+    expect(await fifty(one)).toEqual(Array.from({ length: 50 }, () => 1)); // an uncaught error would fail the run
+    expect(await written()).toBe(0);
+  });
+
+  it.each(['fin', 'reset'] as const)('by %s: a transaction that has nothing more to send does not commit', async (how) => {
+    const outcome = await timed(() =>
+      database.transaction(async (tx) => {
+        await tx`insert into login_throttles values (${hash()}, 'wire', 1, ${at})`;
+        wire.cut(how);
+        await until('the cut arrived', () => wire.connections() === 0);
+      }),
+    );
+    expect(outcome).toMatchObject({ outcome: 'down' });
+    expect(await fifty(one)).toEqual(Array.from({ length: 50 }, () => 1));
+    expect(await written()).toBe(0);
+  });
+
+  it('again and again under load, every slot of the pool comes back', async ({ signal }) => {
+    let isOver = false;
+    const strange: unknown[] = [];
+    const load = Promise.all(
+      Array.from({ length: 20 }, async (_, i) => {
+        while (!isOver && !signal.aborted) {
+          const { outcome } = await timed(
+            i % 2 ? one : () => database.transaction(async (tx) => [await tx`select 1`, await tx`select 2`].length),
+          );
+          if (outcome !== 1 && outcome !== 2 && outcome !== 'down') strange.push(outcome);
+        }
+      }),
+    );
+    for (let cuts = 0; cuts < 20; cuts++) {
+      const next = performance.now() + 30;
+      await until('a while has passed', () => performance.now() > next);
+      wire.cut(cuts % 2 ? 'fin' : 'reset');
+    }
+    isOver = true;
+    await load;
+    expect(strange).toEqual([]);
+    const started = performance.now();
+    expect(await fifty(one)).toEqual(Array.from({ length: 50 }, () => 1));
+    expect(performance.now() - started).toBeLessThan(IN_TIME_MS);
+  });
+
+  it('a question whose connection had gone stale is asked once more; a change is not', async () => {
+    const known = await account(here.sql, at);
+    const opened = await openedSession(here.store.hot, known, at);
+    const { hot, read } = postgresStore(database);
+    const cutUnder = async (work: () => Promise<unknown>) => {
+      wire.freeze('open');
+      const running = timed(work);
+      await new Promise((resolve) => setImmediate(resolve));
+      wire.cut('reset');
+      const { outcome } = await running;
+      wire.thaw();
+      await one();
+      return outcome === 'down' ? 'down' : 'answered';
+    };
+    expect(await cutUnder(() => hot.authenticate(opened.id, at))).toBe('answered');
+    expect(await cutUnder(() => read((records) => records.accounts.findWithPassword(known.id)))).toBe('answered');
+    expect(await cutUnder(() => hot.findForSignIn({ kind: 'email', canonical: 'x' }, { identifierHash: hash(), network: 'x' }, at))).toBe(
+      'answered',
+    );
+    expect(await cutUnder(() => hot.rotate(use(opened, 0, at)))).toBe('down');
+  });
+});
+
+describe('what PostgreSQL says', () => {
+  it('is passed on when it is about the statement', async () => {
+    const known = await account(here.sql, at);
+    const twice = database.within(() => database.sql`insert into accounts select * from accounts where id = ${known.id}`);
+    await expect(twice).rejects.toMatchObject({ code: '23505' });
+    expect(await database.check()).toBe('up');
+  });
+
+  it('counts as being down when it takes no more connections', async () => {
+    const server = net.createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.end(tooManyConnections()));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const full = openDatabase({ url: `postgres://x@127.0.0.1:${port}/x` }, { poolSize: 2, prepare: true });
+    expect(await timed(() => full.within(() => full.sql`select 1`))).toMatchObject({ outcome: 'down' });
+    await full.close();
+    server.close();
+  });
+
+  it('is asked without its time limits behind PgBouncer, which refuses to be told them', async () => {
+    const limits = (opened: Database) =>
+      opened.within(() => opened.sql`select current_setting('statement_timeout') as statement, current_setting('lock_timeout') as lock`);
+    const pooled = openDatabase(here.address, { poolSize: 1, prepare: false });
+    expect(await limits(pooled)).toMatchObject([{ statement: '0', lock: '0' }]);
+    expect(await limits(database)).toMatchObject([{ statement: '4500ms', lock: '4500ms' }]);
+    await pooled.close();
+  });
+});
+
+describe('a server of our own', () => {
+  let server: PrivatePostgres;
+  let own: Database;
+  beforeAll(async () => {
+    server = await privatePostgres();
+    await migrate(server.address, at);
+    own = openDatabase(server.address, { poolSize: 4, prepare: true });
+  });
+  afterAll(async () => {
+    await own.close();
+    await server.stop();
+  });
+  const ask = () => own.within(async () => (await own.sql<{ one: number }[]>`select 1 as one`)[0]?.one);
+
+  it('frozen by SIGSTOP fails in time, and works at once when it goes on', async () => {
+    expect(await fifty(ask)).toHaveLength(50);
+    try {
+      server.freeze();
+      for (let round = 0; round < 2; round++) {
+        const all = await fifty(() => timed(ask));
+        expect(tally(all.map(({ outcome }) => String(outcome)))).toEqual({ down: 50 });
+        expect(Math.max(...all.map(({ ms }) => ms))).toBeLessThan(IN_TIME_MS);
+      }
+    } finally {
+      server.thaw();
+    }
+    expect(await timed(ask)).toMatchObject({ outcome: 1 });
+  });
+
+  it('killed comes back, and what was committed is there', async () => {
+    const known = await account(own.sql, at);
+    server.kill();
+    const answers: unknown[] = [];
+    await until('it answers again', async () => {
+      const { outcome, ms } = await timed(ask);
+      answers.push(outcome);
+      expect(ms).toBeLessThan(IN_TIME_MS);
+      return outcome === 1 && answers.includes('down');
+    });
+    expect(new Set(answers)).toEqual(new Set([1, 'down']));
+    const found = await postgresStore(own).read((records) => records.accounts.findWithPassword(known.id));
+    expect(found?.passwordHash).toBe(known.passwordHash);
+  });
+});
+
+/** What a full server sends instead of a session (protocol 3.0, ErrorResponse). */
+function tooManyConnections(): Buffer {
+  const fields = Buffer.from('SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0');
+  const header = Buffer.alloc(5);
+  header.write('E');
+  header.writeInt32BE(4 + fields.length, 1);
+  return Buffer.concat([header, fields]);
+}

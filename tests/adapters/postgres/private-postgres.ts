@@ -1,0 +1,54 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
+import { connect, type DatabaseAddress } from '#infrastructure/postgres/connect.ts';
+
+export type PrivatePostgres = {
+  address: DatabaseAddress;
+  /** SIGSTOP to all of it: connections stay open, nothing answers. */
+  freeze(): void;
+  thaw(): void;
+  /** SIGKILL: it comes back by itself and recovers. */
+  kill(): void;
+  stop(): Promise<void>;
+};
+
+/** A server of one test file, to be frozen and killed: the embedded one. */
+export async function privatePostgres(): Promise<PrivatePostgres> {
+  const dataDir = mkdtempSync(path.join(tmpdir(), 'latchkey-test-'));
+  const { address, stop } = await startEmbeddedPostgres(dataDir, () => {});
+  const sql = connect({ ...address, database: 'postgres' }, { max: 1 });
+  const [row] = await sql<{ folder: string }[]>`select setting as folder from pg_settings where name = 'data_directory'`;
+  await sql.end();
+  const postmaster = () => Number(readFileSync(path.join(row?.folder ?? '', 'postmaster.pid'), 'utf8').split('\n')[0]);
+  const family = () => {
+    const pid = postmaster();
+    const { stdout } = spawnSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' });
+    const pairs = stdout.trim().split('\n');
+    return [
+      pid,
+      ...pairs.map((line) => line.trim().split(/\s+/).map(Number)).flatMap(([child = 0, parent]) => (parent === pid ? [child] : [])),
+    ];
+  };
+  const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
+    for (const pid of family()) {
+      try {
+        process.kill(pid, name);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // a background worker that has just ended
+      }
+    }
+  };
+  return {
+    address,
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
+    kill: () => void process.kill(postmaster(), 'SIGKILL'),
+    async stop() {
+      await stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
