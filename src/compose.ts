@@ -108,9 +108,9 @@ export async function compose(
     refreshTokens: refreshTokens(keys.refreshTokens),
     secrets: secrets(keys),
     secretBox: fernetBox(parseFernetKeys(fernetKeys)),
-    oneTimePasswords: oneTimePasswords(config.PRODUCT_NAME),
+    oneTimePasswords: oneTimePasswords({ issuer: config.PRODUCT_NAME, pastSteps: config.TOTP_PAST_STEPS }),
     passkeys: simpleWebAuthn({ rpId: config.WEBAUTHN_RP_ID, rpName: config.WEBAUTHN_RP_NAME, origins: config.WEBAUTHN_ORIGINS }),
-    phoneNumbers: phoneNumbers(config.SMS_DEFAULT_COUNTRY),
+    phoneNumbers: phoneNumbers({ defaultCountry: config.SMS_DEFAULT_COUNTRY, countries: config.SMS_COUNTRIES }),
     limiter: limits.limiter,
     courier,
     clock,
@@ -187,6 +187,7 @@ function versionOfPackage(): string {
 
 /** The routes over their flows; also what the documentation and the tests' matrix are made from. */
 export function routesOf(services: Services): Route[] {
+  const finishSignIn = verifyMfa(services);
   return [
     registerRoute(register(services)),
     verifyEmailRoute(verifyEmail(services)),
@@ -194,14 +195,14 @@ export function routesOf(services: Services): Route[] {
     forgotPasswordRoute(forgotPassword(services)),
     resetPasswordRoute(resetPassword(services)),
     loginRoute(login(services)),
-    verifyMfaRoute(verifyMfa(services)),
+    verifyMfaRoute(finishSignIn),
     refreshRoute(refresh(services)),
     logoutRoute(logout(services)),
     meRoute(),
     ...sessionRoutes(sessions(services)),
     reauthenticateRoute(reauthenticate(services)),
     ...mfaRoutes(totp(services), recoveryCodes(services)),
-    ...webauthnRoutes(passkeys(services), passkeySignIn(services), verifyMfa(services)),
+    ...webauthnRoutes(passkeys(services), passkeySignIn(services), finishSignIn),
     ...smsMfaRoutes(smsMfa(services)),
     changePasswordRoute(changePassword(services)),
   ];

@@ -68,7 +68,14 @@ export function loadConfig(environment: Environment): Config {
   }
   if (isProduction) mistakes.push(...productionMistakes(values));
   if (mistakes.length > 0) throw new ConfigMistakes(mistakes);
-  return Object.freeze(derived(values, isProduction));
+  const config = derived(values, isProduction);
+  const strangers = config.WEBAUTHN_ORIGINS.filter((origin) => !isWithin(new URL(origin).hostname, config.WEBAUTHN_RP_ID));
+  if (strangers.length > 0) {
+    throw new ConfigMistakes([
+      `WEBAUTHN_RP_ID: no browser uses passkeys of ${config.WEBAUTHN_RP_ID} at ${strangers.join(', ')}; see WEBAUTHN_ORIGINS`,
+    ]);
+  }
+  return Object.freeze(config);
 }
 
 function productionMistakes(values: Record<string, unknown>): string[] {
@@ -133,11 +140,22 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Config
     ALLOWED_HOSTS: allowedHosts(read, issuer, isProduction),
     WEBAUTHN_RP_ID: read.WEBAUTHN_RP_ID ?? new URL(policy.frontendUrl).hostname,
     WEBAUTHN_RP_NAME: read.WEBAUTHN_RP_NAME ?? policy.productName,
-    WEBAUTHN_ORIGINS: read.WEBAUTHN_ORIGINS.length > 0 ? read.WEBAUTHN_ORIGINS : [...new Set([policy.frontendUrl, issuer])],
+    WEBAUTHN_ORIGINS:
+      read.WEBAUTHN_ORIGINS.length > 0 ? read.WEBAUTHN_ORIGINS : defaultOrigins(policy.frontendUrl, issuer, read.WEBAUTHN_RP_ID),
     isProduction,
     policy,
     rateLimits,
   };
+}
+
+/** Those of our own origins that may use passkeys of this relying party. */
+function defaultOrigins(frontendUrl: string, issuer: string, rpId = new URL(frontendUrl).hostname): string[] {
+  return [...new Set([frontendUrl, issuer])].filter((origin) => isWithin(new URL(origin).hostname, rpId));
+}
+
+/** A page may use passkeys of its own host and of the domains above it (WebAuthn L3 5.1.3, "registrable domain suffix"). */
+function isWithin(host: string, rpId: string): boolean {
+  return host === rpId || host.endsWith(`.${rpId}`);
 }
 
 function allowedHosts(read: Config, issuer: string, isProduction: boolean): string[] {

@@ -194,6 +194,17 @@ export const SETTINGS = {
     describe: 'whose national phone numbers are understood, as DE (default: international numbers only)',
     schema: z.string().regex(/^[A-Z]{2}$/, 'give two capital letters (ISO 3166-1)'),
   },
+  SMS_COUNTRIES: {
+    describe: 'comma-separated countries whose numbers get codes, as DE,AT (default: all; fewer is less to defraud)',
+    schema: list.pipe(z.array(z.string().regex(/^[A-Z]{2}$/, 'give two capital letters each (ISO 3166-1)'))),
+    default: '',
+  },
+  TOTP_PAST_STEPS: {
+    describe: '1: the code of the half minute before works too, for clocks that differ; 0: only the present one',
+    schema: wholeNumber(0, 1),
+    default: '1',
+    strict: '0',
+  },
   PASSKEY_COUNTER: {
     describe: 'a passkey that counts backwards: flag takes it for one factor, refuse refuses it',
     schema: z.enum(['flag', 'refuse']),

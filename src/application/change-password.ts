@@ -1,12 +1,12 @@
 import type { Client } from '#domain/client.ts';
 import { idleEnd, secondsUntil } from '#domain/lifetimes.ts';
-import { networkOf } from '#domain/network.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import { weakPassword } from './choose-password.ts';
+import { accountLane } from './login-identifier.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, Session } from './ports/store.ts';
+import type { Caller } from './ports/store.ts';
 import { grantTokens, type Tokens } from './start-session.ts';
 
 export function changePassword(
@@ -17,12 +17,12 @@ export function changePassword(
 
   /**
    * Changes the password of a signed-in user who knows the present one (ASVS 6.2.3). Every other session ends, and the
-   * refresh tokens of this one are made anew (ASVS 7.4.3). Wrong present passwords are counted by account and network, so
-   * that a borrowed session cannot guess on.
+   * refresh tokens of this one are made anew (ASVS 7.4.3). Wrong present passwords are counted by account, so that a borrowed
+   * session cannot guess on.
    */
   return async (
     input: { currentPassword: string; newPassword: string },
-    caller: { account: Account; session: Session },
+    caller: Caller,
     client: Client,
   ): Promise<Tokens | Refusal<'invalid-credentials' | 'password-policy' | 'account-locked' | 'unauthenticated'>> => {
     const at = clock.now();
@@ -30,7 +30,7 @@ export function changePassword(
     const weak = weakPassword(needs, input.newPassword, account, '/new_password');
     if (weak) return weak;
 
-    const key = { identifierHash: secrets.identifierHash(`account:${account.id}`), network: networkOf(client.ip) };
+    const key = accountLane(secrets, account.id);
     const { current, lockedUntil } = await store.read(async (records) => ({
       current: await records.accounts.findWithPassword(account.id),
       lockedUntil: await records.accounts.findLock(key, at),

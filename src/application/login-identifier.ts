@@ -16,6 +16,14 @@ export function throttleKey(secrets: Needs<'secrets'>['secrets'], identifier: Lo
   return { identifierHash: identifierHash(secrets, identifier), network: networkOf(ip) };
 }
 
+/**
+ * Where wrong passwords of a signed-in caller are counted, whatever network they come from: strangers have no session, so they
+ * lock nobody out, and a borrowed one cannot guess on from elsewhere.
+ */
+export function accountLane(secrets: Needs<'secrets'>['secrets'], accountId: string): ThrottleKey {
+  return { identifierHash: secrets.identifierHash(`account:${accountId}`), network: 'any' };
+}
+
 export function identifierHash(secrets: Needs<'secrets'>['secrets'], { kind, canonical }: LoginIdentifier): Buffer {
   return secrets.identifierHash(`${kind}:${canonical}`);
 }

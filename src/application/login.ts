@@ -11,7 +11,7 @@ import { grantTokens, newSession, type Tokens } from './start-session.ts';
 
 export type LoginInput = { identifier: string; password: string; device: string | null; honeypot: string };
 
-type LoginRefusal = Refusal<'invalid-credentials' | 'account-locked' | 'email-not-verified' | 'account-suspended'>;
+type LoginRefusal = Refusal<'invalid-credentials' | 'account-locked' | 'email-not-verified' | 'account-suspended' | 'forbidden'>;
 
 export function login(needs: Needs<'store' | 'passwords' | 'accessTokens' | 'refreshTokens' | 'secrets' | 'clock' | 'policy'>) {
   const { store, passwords, secrets, clock, policy } = needs;
@@ -42,15 +42,22 @@ export function login(needs: Needs<'store' | 'passwords' | 'accessTokens' | 'ref
     }
 
     const refused = account.status === 'suspended' ? 'account-suspended' : account.emailVerifiedAt === null ? 'email-not-verified' : null;
-    if (refused) {
-      const event = auditEvent(secrets, 'LOGIN_REFUSED', client, at, { accountId: account.id, details: { reason: refused } });
+    const refuseBecause = async (reason: string) => {
+      const event = auditEvent(secrets, 'LOGIN_REFUSED', client, at, { accountId: account.id, details: { reason } });
       await store.transaction((tx) => tx.audit.record(event));
+    };
+    if (refused) {
+      await refuseBecause(refused);
       return refuse(refused);
     }
 
     const proofs: Proof[] = [{ factor: 'password', at }];
     const isEnough = !hasSecondFactor(secondFactors);
     const methods = usableFactors(secondFactors, policy.secondFactors.allowsSms);
+    if (!isEnough && methods.length === 0) {
+      await refuseBecause('no-usable-second-factor');
+      return refuse('forbidden', { detail: 'No second factor of this account may be used here any more; ask who runs this service.' });
+    }
     const { ticket, waiting } = waitForSecondFactor(needs, { proofs, device: input.device, client, methods }, at);
     const { session, secret } = newSession(needs, account.id, client, input.device, proofs, at);
     const outcome = await store.hot.openSession({

@@ -17,7 +17,7 @@ export function waitForSecondFactor(
 ): { ticket: NewTicket & { context: PreAuth }; waiting: MfaRequired } {
   const { proofs, device, client, methods } = given;
   const { token, hash } = secrets.ticket();
-  const context: PreAuth = { proofs, device, network: networkOf(client.ip), userAgent: client.userAgent };
+  const context: PreAuth = { proofs, methods, device, network: networkOf(client.ip), userAgent: client.userAgent };
   return {
     ticket: { id: secrets.id(), purpose: 'pre-auth', secretHash: hash, context, expiresAt: after(at, PRE_AUTH_TTL_SECONDS) },
     waiting: { preAuthToken: token, expiresInSeconds: PRE_AUTH_TTL_SECONDS, methods },

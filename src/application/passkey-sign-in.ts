@@ -1,22 +1,24 @@
 import { usableFactors } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import { after } from '#domain/lifetimes.ts';
-import { type Refusal, refuse } from '#domain/problems.ts';
-import { CEREMONY_TTL_SECONDS, type CeremonyBinding, PRE_AUTH_TRIES, type PreAuth } from '#domain/tickets.ts';
+import { MOST_PASSKEYS } from '#domain/passkeys.ts';
+import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
+import { CEREMONY_TTL_SECONDS } from '#domain/tickets.ts';
 import { assertion } from './assertion.ts';
 import { auditEvent } from './audit.ts';
 import { type MfaRequired, waitForSecondFactor } from './mfa-required.ts';
 import type { Needs } from './ports/services.ts';
 import { grantTokens, newSession, type Tokens } from './start-session.ts';
-import { isSameClient } from './verify-mfa.ts';
+import { type Asker, whoAsks } from './who-asks.ts';
 
 type SignInRefusal = Refusal<'invalid-code' | 'email-not-verified' | 'account-suspended'>;
 
 export function passkeySignIn(
   needs: Needs<'store' | 'secrets' | 'passkeys' | 'accessTokens' | 'refreshTokens' | 'courier' | 'clock' | 'policy'>,
 ) {
-  const { store, secrets, passkeys, accessTokens, clock, policy } = needs;
+  const { store, secrets, passkeys, clock, policy } = needs;
   const verify = assertion(needs);
+  const identify = whoAsks(needs);
 
   return {
     /**
@@ -24,36 +26,22 @@ export function passkeySignIn(
      * for those of a signed-in user who steps up. It is good for what it was asked for and for nothing else.
      */
     async options(
-      by: { preAuthToken: string } | { accessToken: string } | null,
+      asker: Asker | null,
       client: Client,
-    ): Promise<Record<string, unknown> | Refusal<'invalid-token' | 'unauthenticated'>> {
+    ): Promise<Record<string, unknown> | Refusal<'invalid-token' | 'unauthenticated' | 'account-suspended'>> {
       const at = clock.now();
-      let accountId: string | null = null;
-      let binding: CeremonyBinding = {};
-      if (by !== null && 'preAuthToken' in by) {
-        const hash = secrets.ticketHash(by.preAuthToken);
-        const ticket = await store.read((records) => records.tickets.find<PreAuth>('pre-auth', hash, PRE_AUTH_TRIES, at));
-        if (ticket === null || !isSameClient(ticket.context, client)) return refuse('invalid-token');
-        accountId = ticket.accountId;
-        binding = { preAuthId: ticket.id };
-      } else if (by !== null) {
-        const claims = accessTokens.verify(by.accessToken, at);
-        const live = claims && (await store.hot.authenticate(claims.sessionId, at));
-        if (!live) return refuse('unauthenticated');
-        accountId = live.account.id;
-        binding = { sessionId: live.session.id };
-      }
-      const owner = accountId;
-      const allow = owner === null ? [] : (await store.read((records) => records.authenticators.list(owner))).passkeys;
+      const asked = asker && (await identify(asker, client));
+      if (isRefusal(asked)) return asked;
+      const accountId = asked?.accountId ?? null;
+      const allow = accountId === null ? [] : await store.read((records) => records.authenticators.listPasskeys(accountId, MOST_PASSKEYS));
       const { token, hash } = secrets.ticket();
-      const expiresAt = after(at, CEREMONY_TTL_SECONDS);
       const ticket = {
         id: secrets.id(),
         purpose: 'webauthn-authentication' as const,
-        accountId: owner,
+        accountId,
         secretHash: hash,
-        context: binding,
-        expiresAt,
+        context: asked?.binding ?? {},
+        expiresAt: after(at, CEREMONY_TTL_SECONDS),
       };
       await store.transaction((tx) => tx.tickets.issue(ticket, at));
       return await passkeys.requestOptions({ challenge: token, allow });

@@ -1,41 +1,44 @@
 import { hasSecondFactor } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import { after } from '#domain/lifetimes.ts';
-import { type Refusal, refuse } from '#domain/problems.ts';
+import { MOST_PASSKEYS } from '#domain/passkeys.ts';
+import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
 import { CEREMONY_TTL_SECONDS, type CeremonyBinding } from '#domain/tickets.ts';
 import { auditEvent } from './audit.ts';
-import { factorEnrolled, factorRemoved, lastFactor } from './factor-changes.ts';
+import { type ChangeRefusal, changeFactors, factorEnrolled, factorRemoved, lastFactor } from './factor-changes.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, Passkey, Session } from './ports/store.ts';
+import type { Caller, Passkey } from './ports/store.ts';
 import { raiseSession } from './raise-session.ts';
 import { newRecoveryCodes } from './recovery-codes.ts';
 
-type Caller = { account: Account; session: Session };
-
-/** Enough for every device of a person; a list without an end is an attack. */
-const MOST_PASSKEYS = 20;
-
 export function passkeys(needs: Needs<'store' | 'secrets' | 'passkeys' | 'courier' | 'clock' | 'policy'>) {
-  const { store, secrets, passkeys: webauthn, courier, clock, policy } = needs;
+  const { store, secrets, passkeys: webauthn, courier, clock } = needs;
 
   return {
     list: (accountId: string): Promise<Passkey[]> => store.read((records) => records.authenticators.listPasskeys(accountId, MOST_PASSKEYS)),
 
     /** Begins the registration ceremony: a challenge for this session, once, for five minutes (ASVS 6.7.2). */
-    async registrationOptions({ account, session }: Caller): Promise<Record<string, unknown> | Refusal<'conflict'>> {
+    async registrationOptions(caller: Caller): Promise<Record<string, unknown> | Refusal<'conflict'> | ChangeRefusal> {
       const at = clock.now();
-      const known = await store.read((records) => records.authenticators.listPasskeys(account.id, MOST_PASSKEYS));
-      if (known.length >= MOST_PASSKEYS) return refuse('conflict', { detail: `An account holds ${MOST_PASSKEYS} passkeys at most.` });
+      const { account, session } = caller;
       const { token, hash } = secrets.ticket();
       const context: CeremonyBinding = { sessionId: session.id };
       const expiresAt = after(at, CEREMONY_TTL_SECONDS);
-      await store.transaction((tx) =>
-        tx.tickets.issue(
-          { id: secrets.id(), purpose: 'webauthn-registration', accountId: account.id, secretHash: hash, context, expiresAt },
-          at,
-        ),
-      );
-      return await webauthn.creationOptions({ account, challenge: token, exclude: known });
+      const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx) => {
+        const known = await tx.authenticators.listPasskeys(account.id, MOST_PASSKEYS);
+        if (known.length >= MOST_PASSKEYS) return enough();
+        const ticket = {
+          id: secrets.id(),
+          purpose: 'webauthn-registration' as const,
+          accountId: account.id,
+          secretHash: hash,
+          context,
+          expiresAt,
+        };
+        await tx.tickets.issue(ticket, at);
+        return known;
+      });
+      return isRefusal(outcome) ? outcome : await webauthn.creationOptions({ account, challenge: token, exclude: outcome });
     },
 
     /**
@@ -43,13 +46,14 @@ export function passkeys(needs: Needs<'store' | 'secrets' | 'passkeys' | 'courie
      * factor from now on. @returns the passkey, with recovery codes when it is the account's first second factor
      */
     async register(
-      { account, session }: Caller,
+      caller: Caller,
       credential: unknown,
       name: string,
       client: Client,
-    ): Promise<{ passkey: Passkey; recoveryCodes: string[] } | Refusal<'invalid-code' | 'conflict' | 'unauthenticated'>> {
+    ): Promise<{ passkey: Passkey; recoveryCodes: string[] } | Refusal<'invalid-code' | 'conflict'> | ChangeRefusal> {
       const at = clock.now();
-      const about = { accountId: account.id, sessionId: session.id, details: { method: 'webauthn' } };
+      const { account, session } = caller;
+      const about = aboutPasskey(caller);
       const answer = webauthn.read(credential);
       const challengeHash = answer && secrets.ticketHash(answer.challenge);
       const ticket =
@@ -58,27 +62,21 @@ export function passkeys(needs: Needs<'store' | 'secrets' | 'passkeys' | 'courie
       const isOurs = ticket?.accountId === account.id && ticket.context.sessionId === session.id;
       const made = isOurs && answer ? await webauthn.verifyRegistration(credential, answer.challenge) : null;
       const codes = newRecoveryCodes(needs);
-      const id = secrets.id();
-      const outcome = await store.transaction(async (tx) => {
+      const outcome = await changeFactors(needs, caller, 'strength', at, async (tx, held) => {
         if (made === null) {
           await tx.audit.record(auditEvent(secrets, 'FACTOR_ENROLMENT_FAILED', client, at, about));
           return refuse('invalid-code');
         }
-        await tx.accounts.lock(account.id);
-        const enrolled = await tx.authenticators.secondFactors(account.id);
-        const known = await tx.authenticators.listPasskeys(account.id, MOST_PASSKEYS);
-        if (known.length >= MOST_PASSKEYS || !(await tx.authenticators.addPasskey({ ...made, id, accountId: account.id, name }, at))) {
-          return refuse('conflict', { detail: 'This passkey is registered already.' });
-        }
-        const factor = made.isUserVerified ? 'verified-passkey' : 'passkey';
-        if ((await raiseSession(tx, session.id, factor, at, { renews: false })) === null) return refuse('unauthenticated');
+        if ((await tx.authenticators.listPasskeys(account.id, MOST_PASSKEYS)).length >= MOST_PASSKEYS) return enough();
+        const passkey = await tx.authenticators.addPasskey({ ...made, id: secrets.id(), accountId: account.id, name }, at);
+        if (passkey === null) return refuse('conflict', { detail: 'This passkey is registered already.' });
+        await raiseSession(tx, held.session, made.isUserVerified ? 'verified-passkey' : 'passkey', at, { renews: false });
         await factorEnrolled(needs, tx, about, client, at);
-        const isFirst = !hasSecondFactor(enrolled);
+        const isFirst = !hasSecondFactor(held.enrolled);
         if (isFirst) await codes.store(tx, account.id, client, at);
-        const passkey = (await tx.authenticators.listPasskeys(account.id, MOST_PASSKEYS)).find((one) => one.id === id);
-        return passkey ? { passkey, recoveryCodes: isFirst ? codes.codes : [] } : refuse('conflict');
+        return { passkey, recoveryCodes: isFirst ? codes.codes : [] };
       });
-      if (!('refused' in outcome)) courier.wake();
+      if (!isRefusal(outcome)) courier.wake();
       return outcome;
     },
 
@@ -94,22 +92,29 @@ export function passkeys(needs: Needs<'store' | 'secrets' | 'passkeys' | 'courie
     },
 
     /** Removes one; another account's and an unknown one look alike. */
-    async remove({ account, session }: Caller, id: string, client: Client): Promise<null | Refusal<'not-found' | 'conflict'>> {
+    async remove(caller: Caller, id: string, client: Client): Promise<null | Refusal<'not-found' | 'conflict'> | ChangeRefusal> {
       const at = clock.now();
-      const outcome = await store.transaction(async (tx) => {
-        await tx.accounts.lock(account.id);
+      const { account } = caller;
+      const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx, { session, enrolled }) => {
         const known = await tx.authenticators.listPasskeys(account.id, MOST_PASSKEYS);
         if (!known.some((one) => one.id === id)) return refuse('not-found');
-        const enrolled = await tx.authenticators.secondFactors(account.id);
         const left = known.length > 1 ? enrolled : enrolled.filter((factor) => factor !== 'webauthn');
-        const refusal = lastFactor(policy.secondFactors.isRequired, left);
+        const refusal = lastFactor(needs, left);
         if (refusal) return refusal;
         await tx.authenticators.removePasskey(account.id, id);
-        await factorRemoved(needs, tx, { accountId: account.id, sessionId: session.id, details: { method: 'webauthn' } }, client, at);
+        await factorRemoved(needs, tx, aboutPasskey(caller), session, client, at);
         return null;
       });
       if (outcome === null) courier.wake();
       return outcome;
     },
   };
+}
+
+function aboutPasskey({ account, session }: Caller) {
+  return { accountId: account.id, sessionId: session.id, details: { method: 'webauthn' as const } };
+}
+
+function enough(): Refusal<'conflict'> {
+  return refuse('conflict', { detail: `An account holds ${MOST_PASSKEYS} passkeys at most.` });
 }

@@ -7,6 +7,8 @@ import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
 import type { Writes } from './ports/store.ts';
 
+export type ProofNeeds = Needs<'store' | 'secrets' | 'secretBox' | 'oneTimePasswords' | 'passkeys' | 'courier' | 'policy'>;
+
 /** What a user gives as a second factor. */
 export type GivenFactor = { method: 'totp' | 'sms' | 'recovery_code'; code: string } | { method: 'webauthn'; credential: unknown };
 
@@ -21,9 +23,7 @@ export type Claim = (tx: Writes) => Promise<Factor | null>;
  * @param binding the sign-in or session that it is for; an SMS code or challenge of another one is wrong
  * @returns its claim, null when it is wrong
  */
-export function proveSecondFactor(
-  needs: Needs<'store' | 'secrets' | 'secretBox' | 'oneTimePasswords' | 'passkeys' | 'courier' | 'policy'>,
-) {
+export function proveSecondFactor(needs: ProofNeeds) {
   const { store, secrets, secretBox, oneTimePasswords, policy } = needs;
   const verifyAssertion = assertion(needs);
   const mail = mails(needs);

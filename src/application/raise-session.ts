@@ -1,23 +1,28 @@
-import { acrOf, amrOf, type Factor, withProof } from '#domain/assurance.ts';
-import type { Session, Writes } from './ports/store.ts';
+import { acrOf, amrOf, type Factor, type Proof, withoutFactors, withProof } from '#domain/assurance.ts';
+import type { Session, SessionWithProofs, Writes } from './ports/store.ts';
 
 /**
- * Adds what was just proved to a session: its `amr` and `acr` follow.
+ * Adds what was just proved to a locked session: its `amr` and `acr` follow.
  * @param renews whether it counts as an authentication (`auth_time`), or only as one more factor, as an enrolment does: whoever
  * enrols shows that the new factor works, not who they are
- * @returns the session as it is now, null when it has ended
  */
 export async function raiseSession(
   tx: Writes,
-  sessionId: string,
+  session: SessionWithProofs,
   factor: Factor,
   at: Date,
   { renews }: { renews: boolean },
-): Promise<Session | null> {
-  const session = await tx.sessions.lockWithProofs(sessionId, at);
-  if (session === null) return null;
-  const proofs = withProof(session.proofs, { factor, at });
-  const raised = { ...session, proofs, amr: amrOf(proofs), acr: acrOf(proofs), authTime: renews ? at : session.authTime };
-  await tx.sessions.setProofs(raised);
-  return raised;
+): Promise<Session> {
+  return await withProofs(tx, session, withProof(session.proofs, { factor, at }), renews ? at : session.authTime);
+}
+
+/** Takes back what a factor that is gone was worth to a locked session. */
+export async function lowerSession(tx: Writes, session: SessionWithProofs, factors: readonly Factor[]): Promise<SessionWithProofs> {
+  return await withProofs(tx, session, withoutFactors(session.proofs, factors), session.authTime);
+}
+
+async function withProofs(tx: Writes, session: SessionWithProofs, proofs: Proof[], authTime: Date): Promise<SessionWithProofs> {
+  const changed = { ...session, proofs, amr: amrOf(proofs), acr: acrOf(proofs), authTime };
+  await tx.sessions.setProofs(changed);
+  return changed;
 }

@@ -1,15 +1,21 @@
 import type { AuditEventType } from '#domain/audit-event.ts';
+import { AUDIT_EVENTS } from '#domain/audit-event.ts';
 import type { Client } from '#domain/client.ts';
-import { after, secondsUntil } from '#domain/lifetimes.ts';
-import { SECOND_FACTOR_LOCKOUT, type ThrottleKey } from '#domain/lockout.ts';
+import { secondsUntil } from '#domain/lifetimes.ts';
+import { SECOND_FACTOR_TRIES, type ThrottleKey } from '#domain/lockout.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { type About, auditEvent } from './audit.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
+import type { GivenFactor } from './prove-second-factor.ts';
+
+/** One try that was counted; `isLocking` when no other may follow for a while unless this one is right. */
+export type Try = { isLocking: boolean };
 
 /**
- * Wrong second factors of one account, counted over all its sign-ins, tickets, factors and networks: neither a new sign-in nor
- * a resent code nor another address begins the count anew (ASVS 6.6.3). The password has counts of its own.
+ * Second factors tried on one account, counted over all its sign-ins, tickets, factors and networks: neither a new sign-in nor a
+ * resent code nor another address begins the count anew (ASVS 6.6.3). A try is counted before it is judged, so that any number of
+ * guesses at once are judged as often as one after the other. Only a right one clears the count.
  */
 export function secondFactorThrottle(needs: Needs<'store' | 'secrets' | 'courier' | 'policy'>) {
   const { store, secrets, courier } = needs;
@@ -21,19 +27,36 @@ export function secondFactorThrottle(needs: Needs<'store' | 'secrets' | 'courier
   return {
     keyOf,
 
-    /** @returns a refusal while the account's second factors wait */
+    /** @returns a refusal while the account's second factors wait; nothing is counted */
     async check(accountId: string, at: Date): Promise<null | Refusal<'account-locked'>> {
       const lockedUntil = await store.read((records) => records.accounts.findLock(keyOf(accountId), at));
       return lockedUntil && locked(secondsUntil(lockedUntil, at));
     },
 
-    /** Counts one failure; its owner gets a mail when it is the one that locks: somebody knows the password. */
-    async fail(type: AuditEventType, client: Client, at: Date, about: About & { accountId: string }): Promise<void> {
-      const event = auditEvent(secrets, type, client, at, about);
-      const lockedUntil = await store.hot.countFailure(keyOf(about.accountId), SECOND_FACTOR_LOCKOUT, event, 'MFA_LOCKED');
-      if (lockedUntil?.getTime() !== after(at, SECOND_FACTOR_LOCKOUT.lockSeconds).getTime()) return;
-      await store.transaction((tx) => tx.outbox.enqueue(about.accountId, mail.secondFactorLocked(at), at));
-      courier.wake();
+    async begin(accountId: string, method: GivenFactor['method'], at: Date): Promise<Try | Refusal<'account-locked'>> {
+      const { perLock, lockSeconds, most } = SECOND_FACTOR_TRIES;
+      const tried = await store.transaction((tx) => tx.throttles.tryOnce(keyOf(accountId), perLock, lockSeconds, at));
+      if ('lockedUntil' in tried) return locked(secondsUntil(tried.lockedUntil, at));
+      if (tried.count > most && (method === 'totp' || method === 'sms')) {
+        return refuse('account-locked', {
+          detail: 'Too many wrong codes in a row: use a passkey or a recovery code.',
+          retryAfterSeconds: lockSeconds,
+        });
+      }
+      return { isLocking: tried.count % perLock === 0 };
+    },
+
+    /** The try was wrong. Its owner gets a mail when it locks: somebody has the first factor. */
+    async fail(tried: Try, type: AuditEventType, client: Client, at: Date, about: About & { accountId: string }): Promise<void> {
+      await store.transaction(async (tx) => {
+        const event = auditEvent(secrets, type, client, at, about);
+        await tx.audit.record(event);
+        if (!tried.isLocking) return;
+        const details = { lock_seconds: SECOND_FACTOR_TRIES.lockSeconds };
+        await tx.audit.record({ ...event, id: secrets.id(), type: 'MFA_LOCKED', risk: AUDIT_EVENTS.MFA_LOCKED.risk, details });
+        await tx.outbox.enqueue(about.accountId, mail.secondFactorLocked(at), at);
+      });
+      if (tried.isLocking) courier.wake();
     },
   };
 }

@@ -1,22 +1,16 @@
-import { usableFactors } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
-import { networkOf } from '#domain/network.ts';
-import { type Refusal, refuse } from '#domain/problems.ts';
-import { PRE_AUTH_TRIES, type PreAuth } from '#domain/tickets.ts';
+import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
+import { isSameClient, PRE_AUTH_TRIES, type PreAuth } from '#domain/tickets.ts';
 import { auditEvent } from './audit.ts';
 import type { Needs } from './ports/services.ts';
-import { type GivenFactor, proveSecondFactor } from './prove-second-factor.ts';
+import { type GivenFactor, type ProofNeeds, proveSecondFactor } from './prove-second-factor.ts';
 import { secondFactorThrottle } from './second-factor-throttle.ts';
 import { grantTokens, newSession, type Tokens } from './start-session.ts';
 
-export type MfaNeeds = Needs<
-  'store' | 'secrets' | 'secretBox' | 'oneTimePasswords' | 'passkeys' | 'accessTokens' | 'refreshTokens' | 'courier' | 'clock' | 'policy'
->;
-
 export type MfaRefusal = Refusal<'invalid-token' | 'invalid-code' | 'account-locked' | 'account-suspended'>;
 
-export function verifyMfa(needs: MfaNeeds) {
-  const { store, secrets, courier, clock, policy } = needs;
+export function verifyMfa(needs: ProofNeeds & Needs<'accessTokens' | 'refreshTokens' | 'clock'>) {
+  const { store, secrets, courier, clock } = needs;
   const prove = proveSecondFactor(needs);
   const throttle = secondFactorThrottle(needs);
 
@@ -31,23 +25,32 @@ export function verifyMfa(needs: MfaNeeds) {
     const ticket = await store.transaction((tx) => tx.tickets.tryOnce<PreAuth>('pre-auth', ticketHash, PRE_AUTH_TRIES, at));
     if (ticket === null || !isSameClient(ticket.context, client)) return refuse('invalid-token');
     const { accountId, context } = ticket;
-    const locked = await throttle.check(accountId, at);
-    if (locked) return locked;
+    const failed = { accountId, details: { method: given.method, tries: ticket.tries } };
+    const tried = await throttle.begin(accountId, given.method, at);
+    if (isRefusal(tried)) {
+      const about = { ...failed, details: { ...failed.details, reason: 'locked' } };
+      await store.transaction((tx) => tx.audit.record(auditEvent(secrets, 'MFA_FAILED', client, at, about)));
+      return tried;
+    }
 
-    const enrolled = await store.read((records) => records.authenticators.secondFactors(accountId));
-    const isUsable = usableFactors(enrolled, policy.secondFactors.allowsSms).includes(given.method);
-    const claim = isUsable ? await prove(accountId, given, { preAuthId: ticket.id }, client, at) : null;
+    const isOffered = context.methods.includes(given.method);
+    const claim = isOffered ? await prove(accountId, given, { preAuthId: ticket.id }, client, at) : null;
     const outcome =
       claim &&
       (await store.transaction(async (tx) => {
         const account = await tx.accounts.lock(accountId);
-        if (account === null) return refuse('invalid-token');
-        if (account.status === 'suspended') return refuse('account-suspended');
+        // Looked at under the lock that whoever redeems it holds: nothing is used up for a sign-in that cannot be.
+        const isOpen = account !== null && (await tx.tickets.find('pre-auth', ticketHash, PRE_AUTH_TRIES + 1, at)) !== null;
+        if (!isOpen) return refuse('invalid-token');
+        if (account.status === 'suspended') {
+          const about = { accountId, details: { reason: 'account-suspended' } };
+          await tx.audit.record(auditEvent(secrets, 'LOGIN_REFUSED', client, at, about));
+          return refuse('account-suspended');
+        }
         const factor = await claim(tx);
         if (factor === null) return null;
-        if ((await tx.tickets.redeem('pre-auth', ticketHash, at)) === null) return refuse('invalid-token');
-        const proofs = [...context.proofs, { factor, at }];
-        const { session, secret } = newSession(needs, account.id, client, context.device, proofs, at);
+        await tx.tickets.redeem('pre-auth', ticketHash, at);
+        const { session, secret } = newSession(needs, account.id, client, context.device, [...context.proofs, { factor, at }], at);
         await tx.sessions.open(session);
         await tx.accounts.clearFailures([throttle.keyOf(accountId).identifierHash]);
         const details = { method: session.amr.join('+'), transport: session.transport };
@@ -55,17 +58,12 @@ export function verifyMfa(needs: MfaNeeds) {
         return { account, session, secret };
       }));
     if (outcome === null) {
-      const details = { method: given.method, tries: ticket.tries, reason: isUsable ? 'wrong' : 'not-enrolled' };
-      await throttle.fail('MFA_FAILED', client, at, { accountId, details });
+      const about = { ...failed, details: { ...failed.details, reason: isOffered ? 'wrong' : 'not-offered' } };
+      await throttle.fail(tried, 'MFA_FAILED', client, at, about);
       return refuse('invalid-code');
     }
-    if ('refused' in outcome) return outcome;
+    if (isRefusal(outcome)) return outcome;
     courier.wake();
     return await grantTokens(needs, outcome.account, outcome.session, { secret: outcome.secret, counter: 0 }, at);
   };
-}
-
-/** The one that gave the password: the same program from the same network. */
-export function isSameClient({ network, userAgent }: PreAuth, client: Client): boolean {
-  return network === networkOf(client.ip) && userAgent === client.userAgent;
 }

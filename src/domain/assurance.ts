@@ -1,3 +1,5 @@
+import { type Refusal, refuse } from './problems.ts';
+
 /** What a user has just proved control of. A passkey that verified its user stands for two factors (63B-4 B.3). */
 export type Factor = 'password' | 'totp' | 'sms' | 'recovery_code' | 'passkey' | 'verified-passkey';
 
@@ -41,6 +43,11 @@ export function withProof(proofs: readonly Proof[], proof: Proof): Proof[] {
   return [...proofs.filter(({ factor }) => factor !== proof.factor), proof];
 }
 
+/** The proofs of a session when authenticators of these kinds are gone. */
+export function withoutFactors(proofs: readonly Proof[], factors: readonly Factor[]): Proof[] {
+  return proofs.filter(({ factor }) => !factors.includes(factor));
+}
+
 /**
  * The second factors that a sign-in may use, strongest first. Recovery codes stand in for another factor: alone they are none.
  * @param allowsSms false in the strict profile (ASVS 6.6.1, L3): a phone then still asks for a second factor, but is none
@@ -56,16 +63,21 @@ export function hasSecondFactor(enrolled: readonly SecondFactor[]): boolean {
 }
 
 /**
- * What a session lacks for a sensitive request (RFC 9470, ASVS 7.5.1): a recent authentication, and both factors where the
- * account holds two, so that nobody weakens it with a password alone.
- * @returns null when nothing is lacking
+ * What a session lacks for a sensitive request (RFC 9470, ASVS 7.5.1): a recent authentication, and the strength of two factors
+ * where the account holds two, so that nobody weakens it with a session that never had both.
+ * @param maxAgeSeconds null: the age does not matter @returns null when nothing is lacking
  */
-export function lacksForStepUp(
+export function refuseWithoutStepUp(
   session: { acr: Acr; authTime: Date },
   enrolled: readonly SecondFactor[],
-  maxAgeSeconds: number,
+  maxAgeSeconds: number | null,
   now: Date,
-): 'assurance' | 'recency' | null {
-  if (hasSecondFactor(enrolled) && session.acr === 'aal1') return 'assurance';
-  return now.getTime() - session.authTime.getTime() > maxAgeSeconds * 1000 ? 'recency' : null;
+): Refusal<'insufficient-user-authentication'> | null {
+  if (hasSecondFactor(enrolled) && session.acr === 'aal1') return refuseAal1('Prove your second factor first.');
+  if (maxAgeSeconds === null || now.getTime() - session.authTime.getTime() <= maxAgeSeconds * 1000) return null;
+  return refuse('insufficient-user-authentication', { detail: 'Sign in again first.', challenge: { max_age: maxAgeSeconds } });
+}
+
+export function refuseAal1(detail: string): Refusal<'insufficient-user-authentication'> {
+  return refuse('insufficient-user-authentication', { detail, challenge: { acr_values: 'aal2' } });
 }

@@ -22,7 +22,10 @@ export const AUDIT_EVENTS = {
   PASSWORD_CHANGED: { risk: 10, tells: 'The user changed the password; all other sessions ended' },
   PASSWORD_CHANGE_FAILED: { risk: 30, tells: 'A signed-in caller gave a wrong current password' },
   MFA_REQUIRED: { risk: 0, tells: 'The password was right; the sign-in waits for a second factor' },
-  MFA_FAILED: { risk: 30, tells: 'A second factor was wrong, used before or not there (details.method, details.reason)' },
+  MFA_FAILED: {
+    risk: 30,
+    tells: 'A second factor was wrong, used before, not there or not asked for any more (details.method, details.reason)',
+  },
   MFA_LOCKED: { risk: 70, tells: 'Too many wrong second factors: those of the account wait; its password is not touched' },
   REAUTHENTICATED: { risk: 0, tells: 'A signed-in user proved a factor once more (details.method)' },
   REAUTHENTICATION_FAILED: { risk: 30, tells: 'A signed-in caller could not prove the factor (details.method)' },

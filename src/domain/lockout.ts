@@ -10,7 +10,8 @@ export type LockoutPolicy = {
 export type ThrottleKey = { identifierHash: Buffer; network: string };
 
 /**
- * Wrong second factors of one account, from anywhere and over all its sign-ins (63B-4 3.2.2: at most 100 in a row). Whoever
- * gets this far knew the password, so a stranger locks nobody out; the password itself is not touched.
+ * Second factors tried in a row without a right one, on one account, from anywhere and over all its sign-ins. Every tenth makes them
+ * all wait; after a hundred (63B-4 3.2.2) those that can be guessed are no use until another one was right. The password itself
+ * is not touched.
  */
-export const SECOND_FACTOR_LOCKOUT: LockoutPolicy = { maxAttempts: 10, lockSeconds: 60 * 60 };
+export const SECOND_FACTOR_TRIES = { perLock: 10, lockSeconds: 60 * 60, most: 100 };

@@ -108,7 +108,10 @@ export function factorEnrolledMessage(product: string, method: string, recoveryU
   const name = FACTOR_NAMES[method] ?? 'an authenticator';
   return message(product, `A way to sign in was added at ${product}`, {
     heading: 'A way to sign in was added',
-    lines: [`Your account can now be signed in to with ${name} as well.`],
+    lines: [
+      `Your account can now be signed in to with ${name}.`,
+      'If it was not you, somebody was signed in as you: set a new password, which ends every session, and ask those who run this service to remove what you do not know.',
+    ],
     action: { label: 'It was not you? Set a new password', url: recoveryUrl },
     closing: 'If it was you, there is nothing to do.',
   });
@@ -137,7 +140,7 @@ export function recoveryCodeUsedMessage(product: string, left: number, recoveryU
   return message(product, `A recovery code was used at ${product}`, {
     heading: 'A recovery code was used',
     lines: [
-      `Someone signed in to your account with a recovery code. ${left === 1 ? 'One code is' : `${left} codes are`} left.`,
+      `A recovery code of your account was used to sign in or to confirm something. ${left === 1 ? 'One code is' : `${left} codes are`} left.`,
       ...(left < 3 ? ['Make a new set before you run out.'] : []),
     ],
     action: { label: 'It was not you? Set a new password', url: recoveryUrl },
@@ -146,11 +149,11 @@ export function recoveryCodeUsedMessage(product: string, left: number, recoveryU
 }
 
 export function secondFactorLockedMessage(product: string, recoveryUrl: string): Message {
-  return message(product, `Someone knows your password at ${product}`, {
+  return message(product, `Too many wrong codes for your account at ${product}`, {
     heading: 'Too many wrong codes',
     lines: [
-      'Someone gave the right password of your account and then too many wrong codes. The codes are refused for an hour.',
-      'If it was not you, your password is known to somebody else: set a new one now.',
+      'Someone got as far as your second factor and then gave too many wrong codes. Codes are refused for an hour.',
+      'If it was not you, somebody else has your password or one of your devices: set a new password now.',
     ],
     action: { label: 'Set a new password', url: recoveryUrl },
     closing: 'Nobody got in by this.',

@@ -12,3 +12,6 @@ export function isCounterRegressed(stored: number, sent: number): boolean {
 export function passkeyFactor(isUserVerified: boolean, isRegressed: boolean): Factor {
   return isUserVerified && !isRegressed ? 'verified-passkey' : 'passkey';
 }
+
+/** Enough for every device of a person; a list without an end is an attack. */
+export const MOST_PASSKEYS = 20;

@@ -44,6 +44,8 @@ export type Refusal<Code extends ProblemCode = ProblemCode> = {
   detail?: string;
   retryAfterSeconds?: number;
   errors?: FieldFault[];
+  /** Parameters of the WWW-Authenticate challenge (RFC 9470 section 3). */
+  challenge?: { acr_values: 'aal2' } | { max_age: number };
 };
 
 export function refuse<Code extends ProblemCode>(code: Code, more: Omit<Refusal, 'refused'> = {}): Refusal<Code> {

@@ -1,4 +1,6 @@
-import type { Proof } from './assurance.ts';
+import type { Proof, SecondFactor } from './assurance.ts';
+import type { Client } from './client.ts';
+import { networkOf } from './network.ts';
 
 /** What a single-use secret is for. A ticket of one purpose is nothing to another. */
 export type TicketPurpose =
@@ -14,7 +16,19 @@ export type TicketPurpose =
 export type TicketSecret = { token: string; hash: Buffer };
 
 /** A sign-in that waits for its second factor: what was proved, and what the session will be (PRE_AUTH, DESIGN 4). */
-export type PreAuth = { proofs: Proof[]; device: string | null; network: string; userAgent: string | null };
+export type PreAuth = {
+  proofs: Proof[];
+  /** What it may be finished with: what was told to the client, and nothing else. */
+  methods: SecondFactor[];
+  device: string | null;
+  network: string;
+  userAgent: string | null;
+};
+
+/** Whether this is the client that gave the first factor: the same program from the same network. */
+export function isSameClient({ network, userAgent }: PreAuth, client: Client): boolean {
+  return network === networkOf(client.ip) && userAgent === client.userAgent;
+}
 
 /** A WebAuthn challenge belongs to the sign-in or the session that asked for it; one of neither signs anybody in. */
 export type CeremonyBinding = { preAuthId?: string; sessionId?: string };
@@ -26,6 +40,9 @@ export const PRE_AUTH_TRIES = 5;
 /** ASVS 6.5.5: an out-of-band code lives ten minutes at most. */
 export const SMS_CODE_TTL_SECONDS = 5 * 60;
 export const SMS_CODE_TRIES = 5;
+
+/** What was begun and not finished is over after this. */
+export const ENROLMENT_TTL_SECONDS = 10 * 60;
 
 /** WebAuthn L3 recommends 300 to 600 seconds. */
 export const CEREMONY_TTL_SECONDS = 5 * 60;

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AccessTokens, Clock, Policy, RateLimiter } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
-import { lacksForStepUp } from '#domain/assurance.ts';
+import { refuseAal1, refuseWithoutStepUp } from '#domain/assurance.ts';
 import { refuse } from '#domain/problems.ts';
 import { permissionsOf } from '#domain/roles.ts';
 import { addLimitHeaders } from './limits.ts';
@@ -28,12 +28,11 @@ export function accessCheck({ store, accessTokens, limiter, clock, policy }: Nee
     if (!live || live.account.id !== claims.accountId) throw unauthenticated('Bearer error="invalid_token"');
     if (live.account.status === 'suspended') throw new RefusalError(refuse('account-suspended'));
     const needsAal2 = access.aal === 'aal2' || (isRequired && !access.beforeSecondFactor);
-    if (needsAal2 && live.session.acr !== 'aal2') throw insufficient('A second factor is needed here.', { acr_values: 'aal2' });
+    if (needsAal2 && live.session.acr !== 'aal2') throw new RefusalError(refuseAal1('A second factor is needed here.'));
     if (access.stepUp) {
       const enrolled = await store.read((records) => records.authenticators.secondFactors(live.account.id));
-      const lacking = lacksForStepUp(live.session, enrolled, stepUpMaxAgeSeconds, now);
-      if (lacking === 'assurance') throw insufficient('Prove your second factor first.', { acr_values: 'aal2' });
-      if (lacking === 'recency') throw insufficient('Sign in again first.', { max_age: String(stepUpMaxAgeSeconds) });
+      const refusal = refuseWithoutStepUp(live.session, enrolled, stepUpMaxAgeSeconds, now);
+      if (refusal) throw new RefusalError(refusal);
     }
     if (access.permission && !permissionsOf(live.account.roles).includes(access.permission)) throw new RefusalError(refuse('forbidden'));
     if (!SAFE_METHODS.has(request.method)) {
@@ -57,11 +56,4 @@ export function bearerOf(request: FastifyRequest): string | null {
 
 function unauthenticated(challenge: string): RefusalError {
   return new RefusalError(refuse('unauthenticated'), { 'www-authenticate': challenge });
-}
-
-/** The challenge of RFC 9470 section 3: what the client must ask its user for. */
-function insufficient(detail: string, asked: { acr_values: 'aal2' } | { max_age: string }): RefusalError {
-  const parameters = Object.entries(asked).map(([name, value]) => `, ${name}="${value}"`);
-  const challenge = `Bearer error="insufficient_user_authentication", error_description="${detail}"${parameters.join('')}`;
-  return new RefusalError(refuse('insufficient-user-authentication', { detail }), { 'www-authenticate': challenge });
 }

@@ -16,5 +16,6 @@ export const hasWhatItsMethodNeeds: [(body: Given) => boolean, { message: string
 
 /** @param body one that `hasWhatItsMethodNeeds` */
 export function givenFactor({ method, code, credential }: Given): GivenFactor {
-  return method === 'webauthn' || method === undefined ? { method: 'webauthn', credential } : { method, code: code ?? '' };
+  if (method === undefined) throw new TypeError('a body without a method is refused by its schema');
+  return method === 'webauthn' ? { method, credential } : { method, code: code ?? '' };
 }

@@ -43,13 +43,20 @@ export function problemOf(refusal: Refusal, issuer: string, requestId: string): 
 export function sendProblem(reply: FastifyReply, refusal: Refusal, issuer: string): FastifyReply {
   const problem = problemOf(refusal, issuer, reply.request.id);
   if (refusal.retryAfterSeconds !== undefined) reply.header('retry-after', String(Math.max(1, refusal.retryAfterSeconds)));
-  if (problem.status === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', 'Bearer');
+  if (problem.status === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', challengeOf(refusal));
   return reply
     .code(problem.status)
     .header('cache-control', 'no-store')
     .header('content-type', 'application/problem+json; charset=utf-8')
     .serializer((body: unknown) => JSON.stringify(body))
     .send(problem);
+}
+
+/** RFC 6750 section 3, with what RFC 9470 adds for a step-up. */
+function challengeOf({ challenge, detail = '' }: Refusal): string {
+  if (challenge === undefined) return 'Bearer';
+  const asked = Object.entries(challenge).map(([name, value]) => `, ${name}="${value}"`);
+  return `Bearer error="insufficient_user_authentication", error_description="${detail}"${asked.join('')}`;
 }
 
 /** Errors of Fastify and Node by their status; anything that is not listed is ours. */

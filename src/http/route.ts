@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Account, Session } from '#application/ports/store.ts';
+import type { Caller } from '#application/ports/store.ts';
 import type { Acr } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import type { ProblemCode, Refusal } from '#domain/problems.ts';
@@ -19,7 +19,7 @@ export type Access =
     };
 
 /** The caller of a route that is not public, read from the store for this request. */
-export type Principal = { account: Account; session: Session };
+export type Principal = Caller;
 
 /** What a handler gets: everything checked, nothing of the framework. */
 export type Call<Body, Params, Query, Who> = {

@@ -203,6 +203,31 @@ describe('the ticket between the two halves', () => {
     tokensOf(await verifyMfa(api, preAuth, 'totp', nextCode(service, person)));
   });
 
+  it('uses up no recovery code for a sign-in that is over', async () => {
+    const person = await personWithTotp(service);
+    const preAuth = await preAuthOf(service.api(), person);
+    const answers = await Promise.all(
+      person.recoveryCodes.slice(0, 5).map((code) => verifyMfa(service.api(), preAuth, 'recovery_code', code)),
+    );
+    expect(tally(answers)).toEqual({ '200': 1, 'invalid-token': 4 });
+    expect(await service.sql`select from recovery_codes where account_id = ${person.id} and used_at is null`).toHaveLength(9);
+  });
+
+  it('[V6.3.4] of a passkey that did not verify its user is finished with another factor, not with the same key', async () => {
+    const { recoveryCodes, ...app } = await personWithTotp(service);
+    const person = await enrolPasskey(service, app);
+    const how = { userVerified: false };
+    const first = await assertionOf(service, person.authenticator, { how });
+    const { body } = await service.api().post('/api/auth/webauthn/authenticate/verify', { credential: first });
+    expect(body).toMatchObject({ status: 'mfa_required', methods: ['totp'] });
+    const preAuthToken = body.pre_auth_token;
+    const second = await assertionOf(service, person.authenticator, { preAuthToken, how });
+    const again = { pre_auth_token: preAuthToken, credential: second };
+    expectProblem(await service.api().post('/api/auth/webauthn/authenticate/verify', again), 'invalid-code');
+    expectProblem(await verifyMfa(service.api(), preAuthToken, 'recovery_code', recoveryCodes[0] ?? ''), 'invalid-code');
+    tokensOf(await verifyMfa(service.api(), preAuthToken, 'totp', nextCode(service, person)));
+  });
+
   it('cannot be made without the password: a session of that moment waits for the factor that was just enrolled', async () => {
     const person = await signedInPerson(service);
     await enrolTotp(service, person);
@@ -225,9 +250,36 @@ describe('wrong second factors', () => {
     expectProblem(answer, 'account-locked');
     expect(Number(answer.headers['retry-after'])).toBeGreaterThan(3000);
     const [mail] = await service.mail.to(person.email);
-    expect(mail?.subject).toContain('knows your password');
+    expect(mail?.subject).toContain('Too many wrong codes');
 
     service.clock.advance(HOUR);
+    await signInWithTotp(service, person);
+  });
+
+  it('[V6.6.3] [V15.4.2] are judged ten times an hour, though a hundred come at once over twenty sign-ins, with one mail', async () => {
+    const person = await personWithTotp(service);
+    const wrong = wrongCode(service, person.secret);
+    const tickets = await Promise.all(Array.from({ length: 20 }, () => preAuthOf(service.api(), person)));
+    const guesses = tickets.flatMap((ticket) => Array.from({ length: 5 }, () => verifyMfa(service.api(), ticket, 'totp', wrong)));
+    expect(tally(await Promise.all(guesses))).toEqual({ 'invalid-code': 10, 'account-locked': 90 });
+    const mails = await service.mail.to(person.email);
+    expect(mails.filter(({ subject }) => subject.includes('Too many wrong codes'))).toHaveLength(1);
+  });
+
+  it('[V6.3.1] in a row, however slowly, end at a hundred: then codes that can be guessed are no use until another factor was right', async () => {
+    const person = await personWithTotp(service);
+    for (let hour = 0; hour < 10; hour++) {
+      service.clock.advance(HOUR + 1);
+      for (let failures = 0; failures < 10; failures++) {
+        await verifyMfa(service.api(), await preAuthOf(service.api(), person), 'totp', wrongCode(service, person.secret));
+      }
+    }
+    service.clock.advance(HOUR + 1);
+    expectProblem(
+      await verifyMfa(service.api(), await preAuthOf(service.api(), person), 'totp', nextCode(service, person)),
+      'account-locked',
+    );
+    tokensOf(await verifyMfa(service.api(), await preAuthOf(service.api(), person), 'recovery_code', person.recoveryCodes[0] ?? ''));
     await signInWithTotp(service, person);
   });
 
@@ -268,14 +320,16 @@ describe('where a second factor is required of everybody', () => {
   });
   afterAll(() => strict.stop());
 
-  it('[V6.3.3] a session without one can enrol one, and nothing else', async () => {
+  it('[V6.3.3] a session without one can enrol one and see and end sessions, and nothing else', async () => {
     const person = await signedInPerson(strict);
-    const refused = await strict.api().get('/api/auth/sessions', person.accessToken);
+    const change = { current_password: person.password, new_password: OTHER_PASSWORD };
+    const refused = await strict.api().post('/api/auth/change-password', change, person.accessToken);
     expectProblem(refused, 'insufficient-user-authentication');
     expect(refused.headers['www-authenticate']).toContain('acr_values="aal2"');
-    expect((await strict.api().get('/api/auth/me', person.accessToken)).status).toBe(200);
+    for (const path of ['me', 'sessions', 'mfa'])
+      expect((await strict.api().get(`/api/auth/${path}`, person.accessToken)).status).toBe(200);
     await enrolTotp(strict, person);
-    expect((await strict.api().get('/api/auth/sessions', person.accessToken)).status).toBe(200);
+    expect((await strict.api().post('/api/auth/change-password', change, person.accessToken)).status).toBe(200);
   });
 
   it('the last one cannot be removed', async () => {

@@ -143,7 +143,7 @@ export interface OneTimePasswords {
   newSecret(): Promise<string>;
   /** The `otpauth://` URI and its QR code as a `data:image/png` URI. */
   provisioning(secret: string, accountName: string): Promise<{ uri: string; qrCode: string }>;
-  /** The time step that this code belongs to: the present one or the one before (63B-4 3.1.4.2). @returns null for neither */
+  /** The time step that this code belongs to: the present one or, by setting, the one before (RFC 6238 5.2). @returns null for neither */
   stepOf(secret: string, code: string, at: Date): Promise<number | null>;
 }
 

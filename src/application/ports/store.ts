@@ -36,7 +36,7 @@ export type Account = {
 
 export type AccountWithPassword = Account & { passwordHash: string | null };
 
-export type SessionEnd = 'logout' | 'ended-by-user' | 'password-changed' | 'password-reset' | 'refresh-token-reused';
+export type SessionEnd = 'logout' | 'ended-by-user' | 'password-changed' | 'password-reset' | 'refresh-token-reused' | 'factor-changed';
 
 export type Session = {
   id: string;
@@ -56,7 +56,13 @@ export type Session = {
   absoluteEndAt: Date;
 };
 
-export type NewSession = Session & { refreshSecretHash: Buffer; proofs: Proof[] };
+/** With what was proved in it, which `amr` and `acr` follow from. */
+export type SessionWithProofs = Session & { proofs: Proof[] };
+
+export type NewSession = SessionWithProofs & { refreshSecretHash: Buffer };
+
+/** Who makes a request, as read from the store for it. */
+export type Caller = { account: Account; session: Session };
 
 /** A message ready to send, sealed: what it says is readable to the worker only (it holds live tokens). */
 export type OutboxMessage = {
@@ -167,6 +173,13 @@ export interface Writes extends Reads {
     /** How often the open ticket of this purpose was tried; 0 when there is none. */
     triesOf(accountId: string, purpose: TicketPurpose, at: Date): Promise<number>;
   } & Reads['tickets'];
+  throttles: {
+    /**
+     * Counts one try before it is judged; every `perLock`th in a row locks. @returns how many there were in a row, or until when it
+     * is locked: then nothing was counted
+     */
+    tryOnce(key: ThrottleKey, perLock: number, lockSeconds: number, at: Date): Promise<{ count: number } | { lockedUntil: Date }>;
+  };
   authenticators: {
     /** Replaces an enrolment that was begun and not finished. */
     beginTotp(totp: { id: string; accountId: string; sessionId: string; secret: string }, at: Date): Promise<void>;
@@ -174,20 +187,20 @@ export interface Writes extends Reads {
     activateTotp(accountId: string, id: string, step: number, at: Date): Promise<boolean>;
     /** RFC 6238 5.2: a code is good once. Of any number of callers exactly one claims a step, and none an earlier one. */
     claimTotpStep(id: string, step: number, at: Date): Promise<boolean>;
-    removeTotp(accountId: string): Promise<boolean>;
+    removeTotp(accountId: string): Promise<void>;
     replaceRecoveryCodes(accountId: string, codeHashes: readonly Buffer[], at: Date): Promise<void>;
     /** @returns how many are left, null when this is none of them or it was used before */
     useRecoveryCode(accountId: string, codeHash: Buffer, at: Date): Promise<number | null>;
     setPhone(accountId: string, number: PhoneNumber, at: Date): Promise<void>;
     touchPhone(accountId: string, at: Date): Promise<void>;
-    removePhone(accountId: string): Promise<boolean>;
-    /** @returns false when somebody has registered this credential */
-    addPasskey(passkey: NewCredential & { id: string; accountId: string; name: string }, at: Date): Promise<boolean>;
+    removePhone(accountId: string): Promise<void>;
+    /** @returns it as it is stored, null when somebody has registered this credential */
+    addPasskey(passkey: NewCredential & { id: string; accountId: string; name: string }, at: Date): Promise<Passkey | null>;
     /** Notes the use. @returns the counter stored before, null when the passkey is gone */
     usePasskey(id: string, signCount: number, isBackedUp: boolean, at: Date): Promise<number | null>;
     flagPasskey(id: string, at: Date): Promise<void>;
     renamePasskey(accountId: string, id: string, name: string): Promise<Passkey | null>;
-    removePasskey(accountId: string, id: string): Promise<boolean>;
+    removePasskey(accountId: string, id: string): Promise<void>;
   } & Reads['authenticators'];
   accounts: {
     /** Locks the account until the transaction ends: whatever else changes its authenticators or tickets waits. */
@@ -216,8 +229,8 @@ export interface Writes extends Reads {
     renewSecret(sessionId: string, refreshSecretHash: Buffer, idleEndAt: Date, at: Date): Promise<Session | null>;
     open(session: NewSession): Promise<void>;
     /** The session with what was proved in it, locked; null when it does not live. */
-    lockWithProofs(sessionId: string, at: Date): Promise<(Session & { proofs: Proof[] }) | null>;
-    setProofs(session: { id: string; proofs: Proof[]; amr: Amr[]; acr: Acr; authTime: Date }): Promise<void>;
+    lockWithProofs(sessionId: string, at: Date): Promise<SessionWithProofs | null>;
+    setProofs(session: SessionWithProofs): Promise<void>;
   } & Reads['sessions'];
   audit: { record(event: AuditEvent): Promise<void> };
   /** To the account's address, or to this number. */
@@ -267,15 +280,10 @@ export interface HotPaths {
   findForSignIn(identifier: { kind: 'email' | 'username'; canonical: string }, key: ThrottleKey, at: Date): Promise<SignInLookup>;
 
   /**
-   * Counts one failure and records the event; when it is the one that locks, records `lockedAs` as well.
+   * Counts one failure and records the event; when it is the one that locks, records ACCOUNT_LOCKED as well.
    * @returns until when the lane is locked now, null while it is not
    */
-  countFailure(
-    key: ThrottleKey,
-    policy: LockoutPolicy,
-    event: AuditEvent,
-    lockedAs?: 'ACCOUNT_LOCKED' | 'MFA_LOCKED',
-  ): Promise<Date | null>;
+  countFailure(key: ThrottleKey, policy: LockoutPolicy, event: AuditEvent): Promise<Date | null>;
 
   /**
    * The session, or the ticket of a sign-in that waits for its second factor; the end of the failure count and the audit event:

@@ -15,7 +15,7 @@ export function loginRoute(use: ReturnType<typeof login>) {
     summary: 'Sign in with a password',
     access: 'public',
     limits: ['login'],
-    problems: ['invalid-credentials', 'account-locked', 'email-not-verified', 'account-suspended'],
+    problems: ['invalid-credentials', 'account-locked', 'email-not-verified', 'account-suspended', 'forbidden'],
     body: z
       .strictObject({
         identifier: identifier.describe('an e-mail address or a user name').optional(),

@@ -72,7 +72,9 @@ export function mfaRoutes(use: ReturnType<typeof totp>, makeCodes: ReturnType<ty
       body: noBody,
       responses: { 200: { description: 'The secret, shown this once', schema: TotpSetup } },
       async handler({ principal }) {
-        const { secret, uri, qrCode } = await use.setUp(principal);
+        const outcome = await use.setUp(principal);
+        if (isRefusal(outcome)) return outcome;
+        const { secret, uri, qrCode } = outcome;
         return { status: 200, body: { secret, otpauth_uri: uri, qr_code: qrCode } };
       },
     }),
@@ -85,7 +87,7 @@ export function mfaRoutes(use: ReturnType<typeof totp>, makeCodes: ReturnType<ty
       description: 'This session is aal2 from then on. Any recovery codes of before are dead.',
       access: { aal: 'aal1', beforeSecondFactor: true },
       limits: ['mfa'],
-      problems: ['invalid-code', 'conflict'],
+      problems: ['invalid-code', 'conflict', 'insufficient-user-authentication'],
       body: z.strictObject({ code }),
       responses: { 200: { description: 'It is a factor now; recovery codes, shown this once', schema: RecoveryCodesView } },
       async handler({ body, principal, client }) {

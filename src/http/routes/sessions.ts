@@ -5,7 +5,7 @@ import { type Route, route } from '../route.ts';
 import { SessionView, sessionView } from '../views.ts';
 
 export function sessionRoutes(use: ReturnType<typeof sessions>): Route[] {
-  const common = { path: '/api/auth/sessions', tag: 'The account', access: { aal: 'aal1' } } as const;
+  const common = { path: '/api/auth/sessions', tag: 'The account', access: { aal: 'aal1', beforeSecondFactor: true } } as const;
   return [
     route({
       ...common,

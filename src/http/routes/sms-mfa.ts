@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { smsMfa } from '#application/sms-mfa.ts';
 import { isRefusal, refuse } from '#domain/problems.ts';
+import { SMS_CODE_TTL_SECONDS } from '#domain/tickets.ts';
+import { askerOf } from '../asker.ts';
 import { code, preAuthToken } from '../fields.ts';
 import { type Route, route } from '../route.ts';
 
@@ -10,7 +12,7 @@ const tag = 'Authenticators';
 const NOTICE = 'Codes by SMS can be intercepted and numbers taken over. A passkey or an authenticator app protects this account better.';
 
 const Sent = z.object({ status: z.literal('code_sent'), expires_in: z.int().describe('seconds'), notice: z.string() });
-const sent = { status: 'code_sent', expires_in: 300, notice: NOTICE } as const;
+const sent = { status: 'code_sent', expires_in: SMS_CODE_TTL_SECONDS, notice: NOTICE } as const;
 const Enrolled = z.object({
   status: z.literal('enrolled'),
   notice: z.string(),
@@ -40,7 +42,7 @@ export function smsMfaRoutes(use: ReturnType<typeof smsMfa>): Route[] {
       summary: 'Prove the phone with the code',
       access: { aal: 'aal1', beforeSecondFactor: true },
       limits: ['mfa'],
-      problems: ['invalid-code'],
+      problems: ['invalid-code', 'insufficient-user-authentication'],
       body: z.strictObject({ code }),
       responses: { 200: { description: 'It is a factor now', schema: Enrolled } },
       async handler({ body, principal, client }) {
@@ -56,12 +58,11 @@ export function smsMfaRoutes(use: ReturnType<typeof smsMfa>): Route[] {
       description: 'For a sign-in with its pre_auth_token; for a step-up with an access token as bearer.',
       access: 'public',
       limits: ['mfa'],
-      problems: ['invalid-token', 'unauthenticated', 'conflict', 'forbidden', 'rate-limited'],
+      problems: ['invalid-token', 'unauthenticated', 'account-suspended', 'account-locked', 'conflict', 'forbidden', 'rate-limited'],
       body: z.strictObject({ pre_auth_token: preAuthToken.optional() }).optional(),
       responses: { 202: { description: 'A code is on its way', schema: Sent } },
       async handler({ body, bearer, client }) {
-        const by =
-          body?.pre_auth_token !== undefined ? { preAuthToken: body.pre_auth_token } : bearer !== null ? { accessToken: bearer } : null;
+        const by = askerOf(body?.pre_auth_token, bearer);
         if (by === null) return refuse('unauthenticated');
         return (await use.sendCode(by, client)) ?? { status: 202, body: sent };
       },

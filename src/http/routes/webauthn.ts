@@ -3,6 +3,7 @@ import type { passkeySignIn } from '#application/passkey-sign-in.ts';
 import type { passkeys } from '#application/passkeys.ts';
 import type { verifyMfa } from '#application/verify-mfa.ts';
 import { isRefusal } from '#domain/problems.ts';
+import { askerOf } from '../asker.ts';
 import { credential, deviceName, passkeyName, preAuthToken } from '../fields.ts';
 import { type Route, route } from '../route.ts';
 import { PasskeyView, passkeyView, SignInView, signInView } from '../views.ts';
@@ -41,7 +42,7 @@ export function webauthnRoutes(
       summary: 'Register the passkey',
       access: { aal: 'aal1', beforeSecondFactor: true },
       limits: ['mfa'],
-      problems: ['invalid-code', 'conflict'],
+      problems: ['invalid-code', 'conflict', 'insufficient-user-authentication'],
       body: z.strictObject({ credential, name: passkeyName.optional() }),
       responses: { 201: { description: 'It is a factor now', schema: Registered } },
       async handler({ body, principal, client }) {
@@ -58,13 +59,11 @@ export function webauthnRoutes(
       description:
         'Without a body: for any passkey, as for conditional mediation. With a pre_auth_token: as the second factor of that sign-in. With an access token as bearer: for a step-up.',
       access: 'public',
-      problems: ['invalid-token', 'unauthenticated'],
+      problems: ['invalid-token', 'unauthenticated', 'account-suspended'],
       body: z.strictObject({ pre_auth_token: preAuthToken.optional() }).optional(),
       responses: { 200: { description: 'PublicKeyCredentialRequestOptionsJSON', schema: options } },
       async handler({ body, bearer, client }) {
-        const by =
-          body?.pre_auth_token !== undefined ? { preAuthToken: body.pre_auth_token } : bearer !== null ? { accessToken: bearer } : null;
-        const outcome = await challenge(by, client);
+        const outcome = await challenge(askerOf(body?.pre_auth_token, bearer), client);
         return isRefusal(outcome) ? outcome : { status: 200, body: outcome };
       },
     }),

@@ -1,11 +1,9 @@
 import type { Phone, Reads, Totp } from '#application/ports/store.ts';
 import type { SecondFactor } from '#domain/assurance.ts';
+import { MOST_PASSKEYS } from '#domain/passkeys.ts';
 import type { Handle } from './connect.ts';
 import { secondFactors } from './parts.ts';
 import { type PasskeyRow, passkeyOf, wordsOf } from './rows.ts';
-
-/** More passkeys than an account may have (application/passkeys.ts). */
-const MOST_SHOWN = 100;
 
 export function passkeyColumns(sql: Handle) {
   return sql`
@@ -19,7 +17,7 @@ export function authenticatorReads(sql: Handle): Reads['authenticators'] {
       const [totp, phone, passkeys, [codes]] = await Promise.all([
         self.findTotp(accountId, 'active'),
         self.findPhone(accountId),
-        self.listPasskeys(accountId, MOST_SHOWN),
+        self.listPasskeys(accountId, MOST_PASSKEYS),
         sql<{ left: number }[]>`select count(*)::int as left from recovery_codes where account_id = ${accountId} and used_at is null`,
       ]);
       return { totp, phone, passkeys, recoveryCodesLeft: codes?.left ?? 0 };

@@ -29,9 +29,7 @@ export function authenticatorWrites(sql: Handle, reads: Reads['authenticators'])
       return rows.length === 1;
     },
     async removeTotp(accountId) {
-      const rows = await sql<{ activated_at: Date | null }[]>`
-        delete from totp_authenticators where account_id = ${accountId} returning activated_at`;
-      return rows.some((row) => row.activated_at !== null);
+      await sql`delete from totp_authenticators where account_id = ${accountId}`;
     },
     async replaceRecoveryCodes(accountId, codeHashes, at) {
       await sql`delete from recovery_codes where account_id = ${accountId}`;
@@ -57,17 +55,17 @@ export function authenticatorWrites(sql: Handle, reads: Reads['authenticators'])
       await sql`update phones set last_used_at = ${at} where account_id = ${accountId}`;
     },
     async removePhone(accountId) {
-      return (await sql`delete from phones where account_id = ${accountId} returning account_id`).length === 1;
+      await sql`delete from phones where account_id = ${accountId}`;
     },
     async addPasskey(passkey, at) {
-      const rows = await sql`
+      const [row] = await sql<PasskeyRow[]>`
         insert into passkeys (id, account_id, credential_id, public_key, sign_count, transports, aaguid, name, is_backup_eligible,
           is_backed_up, created_at, last_used_at)
         values (${passkey.id}, ${passkey.accountId}, ${passkey.credentialId}, ${passkey.publicKey}, ${passkey.signCount},
           ${arrayOf(passkey.transports)}::text::text[], ${passkey.aaguid}, ${passkey.name}, ${passkey.isBackupEligible},
           ${passkey.isBackedUp}, ${at}, null)
-        on conflict (credential_id) do nothing returning id`;
-      return rows.length === 1;
+        on conflict (credential_id) do nothing returning ${passkeyColumns(sql)}`;
+      return row ? passkeyOf(row) : null;
     },
     async usePasskey(id, signCount, isBackedUp, at) {
       const [row] = await sql<{ before: string }[]>`
@@ -85,7 +83,7 @@ export function authenticatorWrites(sql: Handle, reads: Reads['authenticators'])
       return row ? passkeyOf(row) : null;
     },
     async removePasskey(accountId, id) {
-      return (await sql`delete from passkeys where id = ${id} and account_id = ${accountId} returning id`).length === 1;
+      await sql`delete from passkeys where id = ${id} and account_id = ${accountId}`;
     },
   };
 }

@@ -12,7 +12,7 @@ export function hotPaths(database: Database): HotPaths {
   return {
     register: (registration) => register(database, registration),
     findForSignIn: (identifier, key, at) => within(() => findForSignIn(sql, identifier, key, at), { isRepeatable: true }),
-    countFailure: (...failure) => within(() => countFailure(sql, ...failure)),
+    countFailure: (key, policy, event) => within(() => countFailure(sql, key, policy, event)),
     openSession: (input) => within(() => openSession(sql, input)),
 
     authenticate: (sessionId, at) => {

@@ -38,7 +38,6 @@ export async function countFailure(
   { identifierHash, network }: ThrottleKey,
   { maxAttempts, lockSeconds }: LockoutPolicy,
   event: AuditEvent,
-  lockedAs: 'ACCOUNT_LOCKED' | 'MFA_LOCKED' = 'ACCOUNT_LOCKED',
 ): Promise<Date | null> {
   const at = event.occurredAt;
   const lockedUntil = new Date(at.getTime() + lockSeconds * 1000);
@@ -56,7 +55,7 @@ export async function countFailure(
       returning locked_until
     ), logged as (${record(sql, event)}), locked as (${record(
       sql,
-      { ...event, type: lockedAs, risk: AUDIT_EVENTS[lockedAs].risk, details: { lock_seconds: lockSeconds } },
+      { ...event, type: 'ACCOUNT_LOCKED', risk: AUDIT_EVENTS.ACCOUNT_LOCKED.risk, details: { lock_seconds: lockSeconds } },
       { id: sql`${randomUUIDv7()}::uuid`, from: sql`from counted where locked_until is not null` },
     )})
     select locked_until, true as is_counted from counted

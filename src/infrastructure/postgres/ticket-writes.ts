@@ -2,6 +2,9 @@ import type { PendingRegistration, Reads, TicketContext, Writes } from '#applica
 import type { Handle } from './connect.ts';
 import { contextOf } from './rows.ts';
 
+const KEPT_AFTER_END_MS = 24 * 60 * 60 * 1000;
+const SWEPT = 5;
+
 /** The verbs of tickets: every single-use secret there is. Each is one statement, so that of any number of callers one wins. */
 export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tickets'] {
   return {
@@ -22,7 +25,13 @@ export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tick
     },
     async issue({ id, purpose, accountId, secretHash, context, expiresAt }, at, triesSoFar = 0) {
       const written = JSON.stringify(context);
+      // Anybody may ask for a challenge: each new ticket takes some that are long over with it, so that the table does not grow.
+      const over = new Date(at.getTime() - KEPT_AFTER_END_MS);
       await sql`
+        with gone as (
+          delete from tickets where id in (
+            select id from tickets where expires_at < ${over} order by expires_at limit ${SWEPT} for update skip locked)
+        )
         insert into tickets (id, purpose, account_id, secret_hash, context, tries, created_at, expires_at)
         values (${id}, ${purpose}, ${accountId}, ${secretHash}, ${written}::text::jsonb, ${triesSoFar}, ${at}, ${expiresAt})
         on conflict (secret_hash) do update set

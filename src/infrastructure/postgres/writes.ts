@@ -16,6 +16,19 @@ export function writes(sql: Handle): Writes {
   return {
     tickets: ticketWrites(sql, read.tickets),
     authenticators: authenticatorWrites(sql, read.authenticators),
+    throttles: {
+      async tryOnce({ identifierHash, network }, perLock, lockSeconds, at) {
+        const lockedUntil = new Date(at.getTime() + lockSeconds * 1000);
+        const [counted] = await sql<{ failures: number }[]>`
+          insert into login_throttles as t (identifier_hash, network, failures, last_failed_at) values (${identifierHash}, ${network}, 1, ${at})
+          on conflict (identifier_hash, network) do update set failures = t.failures + 1, last_failed_at = ${at},
+            locked_until = case when (t.failures + 1) % ${perLock}::int = 0 then ${lockedUntil}::timestamptz end
+          where t.locked_until is null or t.locked_until <= ${at}
+          returning failures`;
+        if (counted) return { count: counted.failures };
+        return { lockedUntil: (await read.accounts.findLock({ identifierHash, network }, at)) ?? at };
+      },
+    },
     accounts: {
       ...read.accounts,
       async lock(accountId) {

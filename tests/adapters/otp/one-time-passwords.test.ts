@@ -13,7 +13,7 @@ type Vectors = {
 };
 const vectors = JSON.parse(readFileSync('tests/vectors/rfc-otp.json', 'utf8')) as Vectors;
 const SECRET = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ';
-const codes = oneTimePasswords('Latchkey');
+const codes = oneTimePasswords({ issuer: 'Latchkey', pastSteps: 1 });
 
 /** The codes of RFC 6238 have eight digits; the last six of them are those of an app. */
 const sha1 = vectors.rfc6238_appendix_b
@@ -59,7 +59,7 @@ describe('an enrolment', () => {
   });
 
   it('names the service and the account in its URI, whatever signs are in them', async () => {
-    const { uri } = await oneTimePasswords('Ödland & Söhne: Login').provisioning(SECRET, 'ada+x@example.com');
+    const { uri } = await oneTimePasswords({ issuer: 'Ödland & Söhne: Login', pastSteps: 1 }).provisioning(SECRET, 'ada+x@example.com');
     const parsed = new URL(uri);
     expect([parsed.protocol, parsed.host]).toEqual(['otpauth:', 'totp']);
     expect(decodeURIComponent(parsed.pathname)).toBe('/Ödland & Söhne: Login:ada+x@example.com');
