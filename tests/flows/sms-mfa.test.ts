@@ -443,7 +443,7 @@ describe('removing the phone', () => {
 });
 
 describe('what codes cost', () => {
-  it('[V6.6.3] is capped by number, by range and by day, over all accounts, and in production somebody is asked for another method', async () => {
+  it('[V6.6.3] is capped by number, by range and by day, over all accounts; who waits for a code can still use another method', async () => {
     const capped = await other(
       startService({
         settings: {
