@@ -1,35 +1,39 @@
 import type { HotPaths } from '#application/ports/store.ts';
+import { type Asked, authenticate } from './authenticate.ts';
+import { batched } from './batch.ts';
 import type { Database } from './connect.ts';
 import { enqueue, record } from './parts.ts';
 import { endReused, rotate } from './refresh-rotation.ts';
 import { register } from './register.ts';
-import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.ts';
 import { countFailure, findForSignIn, openSession } from './sign-in.ts';
 
-/** Each verb a whole flow's commit in one statement, one round trip (DESIGN 5). */
+/** More at once only cuts the batches smaller; fewer, where each commits. */
+const LOOKS = { most: 64, atOnce: 4 };
+const MOVES = { most: 64, atOnce: 2, keyOf: ({ sessionId }: Use) => sessionId };
+
+type Use = Parameters<HotPaths['rotate']>[0];
+
+/** Each verb a whole flow's commit in one statement, one round trip (DESIGN 5); the two busiest share it with their neighbours. */
 export function hotPaths(database: Database): HotPaths {
   const { sql, within } = database;
+  const look = batched((asked: readonly Asked[]) => within(() => authenticate(sql, asked), { isRepeatable: true }), LOOKS);
+  const move = batched((uses: readonly Use[]) => within(() => rotate(sql, uses)), MOVES);
   return {
     register: (registration) => register(database, registration),
     findForSignIn: (identifier, key, at) => within(() => findForSignIn(sql, identifier, key, at), { isRepeatable: true }),
     countFailure: (key, policy, event) => within(() => countFailure(sql, key, policy, event)),
     openSession: (input) => within(() => openSession(sql, input)),
 
-    authenticate: (sessionId, at) => {
-      const look = async () => {
-        const [row] = await sql<(SessionRow & AccountRow)[]>`
-          select s.id as session_id, s.account_id, s.transport, s.device, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
-            s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at,
-            a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status, a.roles,
-            a.created_at as account_created_at
-          from sessions s join accounts a on a.id = s.account_id
-          where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}`;
-        return row ? { session: sessionOf(row), account: accountOf(row) } : null;
-      };
-      return within(look, { isRepeatable: true });
-    },
+    authenticate: (sessionId, at) => look({ sessionId, at }),
 
-    rotate: (use) => within(async () => (await rotate(sql, use)) ?? (await endReused(sql, use))),
+    rotate: async (use) => {
+      const moved = await move(use);
+      if (typeof moved === 'object') return moved;
+      return await within(async () => {
+        const [later] = moved === 'held' ? await rotate(sql, [use], { isPatient: true }) : [];
+        return typeof later === 'object' ? later : await endReused(sql, use);
+      });
+    },
 
     sendLink: ({ email, to, ticket, mail, event, at }) =>
       within(async () => {

@@ -1,48 +1,75 @@
 import type { Sql } from 'postgres';
 import type { HotPaths, Rotation } from '#application/ports/store.ts';
 import { AUDIT_EVENTS } from '#domain/audit-event.ts';
+import { after } from '#domain/lifetimes.ts';
 import { enqueue, record } from './parts.ts';
-import { type AccountRow, accountOf, type SessionRow, sessionOf } from './rows.ts';
+import { type AccountRow, accountOf, literalOf, type SessionRow, sessionOf } from './rows.ts';
 
-/** The two statements of HotPaths.rotate. Which one a token meets is decided by the row, under its lock, and by nothing else. */
+/** The statements of HotPaths.rotate. Which one a token meets is decided by the row, under its lock, and by nothing else. */
 
 type Use = Parameters<HotPaths['rotate']>[0];
 type Row = SessionRow & AccountRow & { refresh_counter: number };
+type Seen = { seen_id: string; seen_counter: number };
 
-/** The newest token moves the counter on; the one before it, within the grace, finds it moved. Any other meets no row. */
-export async function rotate(
-  sql: Sql,
-  { sessionId, secretHash, counter, at, graceSeconds, idleSeconds, client, event }: Use,
-): Promise<Rotation | null> {
-  const graceBeganAt = graceSeconds > 0 ? new Date(at.getTime() - graceSeconds * 1000) : null; // null: later than any instant
-  const idleEndAt = new Date(at.getTime() + idleSeconds * 1000);
-  // `seen` holds the row's lock, so it is the newest version: after the update nobody could tell who moved the counter.
-  const [row] = await sql<(Row & { seen_counter: number })[]>`
-    with seen as (
-      select id, refresh_counter from sessions where id = ${sessionId} for no key update
+/** What became of a use: moved on, or met a row that it may not move, or none that is free. */
+type Moved = Rotation | 'refused' | 'held';
+
+/**
+ * The newest token moves the counter on; the one before it, within the grace, finds it moved. Any other moves nothing.
+ * Several sessions at once, each at most once. None waits for a row that somebody holds: only its own caller does, see `isPatient`.
+ */
+export async function rotate(sql: Sql, uses: readonly Use[], { isPatient } = { isPatient: false }): Promise<Moved[]> {
+  const column = (of: (use: Use) => string | number | Date | Buffer | null) => literalOf(uses.map(of));
+  // `seen` holds the rows' locks, so they are the newest versions: after the update nobody could tell who moved the counter.
+  // Where there is no grace its beginning is null: later than any instant.
+  const rows = await sql<(Partial<Row> & Seen)[]>`
+    with uses as (
+      select * from unnest(
+        ${column((use) => use.sessionId)}::text::uuid[], ${column((use) => use.secretHash)}::text::bytea[],
+        ${column((use) => use.counter)}::text::int[], ${column((use) => use.at)}::text::timestamptz[],
+        ${column(graceBeganAt)}::text::timestamptz[], ${column((use) => after(use.at, use.idleSeconds))}::text::timestamptz[],
+        ${column((use) => use.client.ip)}::text::text[], ${column((use) => use.client.userAgent)}::text::text[],
+        ${column((use) => use.event.id)}::text::uuid[], ${column((use) => use.event.type)}::text::text[],
+        ${column((use) => use.event.requestId)}::text::text[], ${column((use) => use.event.risk)}::text::smallint[]
+      ) as u (session_id, secret_hash, counter, at, grace_began_at, idle_end_at, ip, user_agent, event_id, type, request_id, risk)
+    ), seen as (
+      select id, refresh_counter from sessions where id in (select session_id from uses)
+      for no key update ${isPatient ? sql`` : sql`skip locked`}
     ), moved as (
       update sessions s set
-        refresh_counter = ${counter}::int + 1,
-        rotated_at = case when s.refresh_counter = ${counter} then ${at}::timestamptz else s.rotated_at end,
-        last_seen_at = ${at}, ip = ${client.ip}, user_agent = ${client.userAgent},
-        idle_end_at = case when s.refresh_counter = ${counter} then least(${idleEndAt}::timestamptz, s.absolute_end_at) else s.idle_end_at end
-      from accounts a, seen
-      where s.id = seen.id and a.id = s.account_id and s.refresh_secret_hash = ${secretHash} and s.revoked_at is null
-        and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
-        and (s.refresh_counter = ${counter} or (s.refresh_counter = ${counter}::int + 1 and s.rotated_at > ${graceBeganAt}))
+        refresh_counter = u.counter + 1,
+        rotated_at = case when s.refresh_counter = u.counter then u.at else s.rotated_at end,
+        last_seen_at = u.at, ip = u.ip, user_agent = u.user_agent,
+        idle_end_at = case when s.refresh_counter = u.counter then least(u.idle_end_at, s.absolute_end_at) else s.idle_end_at end
+      from accounts a, seen, uses u
+      where s.id = seen.id and u.session_id = seen.id and a.id = s.account_id and s.refresh_secret_hash = u.secret_hash
+        and s.revoked_at is null and s.idle_end_at > u.at and s.absolute_end_at > u.at
+        and (s.refresh_counter = u.counter or (s.refresh_counter = u.counter + 1 and s.rotated_at > u.grace_began_at))
       returning s.id as session_id, s.account_id, s.transport, s.device, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
         s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at, s.refresh_counter,
-        seen.refresh_counter as seen_counter,
         a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status, a.roles, a.created_at as account_created_at
     ), logged as (
       insert into audit_events (id, occurred_at, type, account_id, session_id, ip, user_agent, request_id, risk, details)
-      select ${event.id}::uuid, ${at}::timestamptz, ${event.type}::text, account_id, session_id, ip, user_agent, ${event.requestId}::text,
-        ${event.risk}::smallint, '{}'::jsonb from moved
+      select u.event_id, u.at, u.type, m.account_id, m.session_id, m.ip, m.user_agent, u.request_id, u.risk, '{}'::jsonb
+      from moved m join uses u on u.session_id = m.session_id
     )
-    select * from moved`;
-  if (!row) return null;
-  const outcome = row.seen_counter === counter ? 'rotated' : 'retried';
-  return { outcome, session: sessionOf(row), account: accountOf(row), counter: row.refresh_counter };
+    select seen.id as seen_id, seen.refresh_counter as seen_counter, moved.* from seen left join moved on moved.session_id = seen.id`;
+  const bySession = new Map(rows.map((row) => [row.seen_id, row]));
+  return uses.map(({ sessionId, counter }) => {
+    const row = bySession.get(sessionId);
+    if (!row) return isPatient ? 'refused' : 'held';
+    if (!isMoved(row)) return 'refused';
+    const outcome = row.seen_counter === counter ? 'rotated' : 'retried';
+    return { outcome, session: sessionOf(row), account: accountOf(row), counter: row.refresh_counter };
+  });
+}
+
+function isMoved(row: Partial<Row> & Seen): row is Row & Seen {
+  return row.session_id !== null;
+}
+
+function graceBeganAt({ at, graceSeconds }: Use): Date | null {
+  return graceSeconds > 0 ? after(at, -graceSeconds) : null;
 }
 
 /** An older token of a living session: one of two holders is a thief. Of many at once exactly one ends it. */

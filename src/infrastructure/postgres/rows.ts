@@ -115,3 +115,15 @@ export function contextOf(written: unknown): TicketContext {
   const context = written as TicketContext & { proofs?: WrittenProof[] };
   return context.proofs ? { ...context, proofs: proofsOf(context.proofs as WrittenProof[]) } : context;
 }
+
+/** An array of anything, nulls too, as PostgreSQL reads it. */
+export function literalOf(values: readonly (string | number | Date | Buffer | null)[]): string {
+  return `{${values.map(elementOf).join(',')}}`;
+}
+
+function elementOf(value: string | number | Date | Buffer | null): string {
+  if (value === null) return 'null';
+  if (typeof value === 'string') return `"${value.replace(/["\\]/g, '\\$&')}"`;
+  if (typeof value === 'number') return String(value);
+  return value instanceof Date ? value.toISOString() : `"\\\\x${value.toString('hex')}"`;
+}
