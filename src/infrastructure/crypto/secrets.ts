@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomBytes, randomInt, randomUUIDv7 } from 'node:crypto';
+import { createHmac, createSecretKey, hash, randomBytes, randomInt, randomUUIDv7 } from 'node:crypto';
 import type { Secrets } from '#application/ports/services.ts';
 import { RECOVERY_CODE_BYTES, readRecoveryCode, writeRecoveryCode } from '#domain/recovery-codes.ts';
 
@@ -9,7 +9,8 @@ const SECRET_BYTES = 32; // ASVS 11.5.1 asks for 128 bits at least
  * @param keys make the hash of what can be guessed (a login identifier, six digits) useless without the server
  */
 export function secrets(keys: { identifiers: Buffer; codes: Buffer }): Secrets {
-  const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest();
+  const sha256 = (bytes: Buffer | string) => hash('sha256', bytes, 'buffer');
+  const [identifierKey, codeKey] = [createSecretKey(keys.identifiers), createSecretKey(keys.codes)]; // see refresh-tokens.ts
   return {
     id: () => randomUUIDv7(),
     ticket() {
@@ -28,7 +29,7 @@ export function secrets(keys: { identifiers: Buffer; codes: Buffer }): Secrets {
     },
     recoveryCodeHash: (typed) => sha256(readRecoveryCode(typed)),
     smsCode: () => String(randomInt(1_000_000)).padStart(6, '0'),
-    smsCodeHash: (boundTo, code) => createHmac('sha256', keys.codes).update(`${boundTo}:${code}`).digest(),
-    identifierHash: (canonical) => createHmac('sha256', keys.identifiers).update(canonical).digest(),
+    smsCodeHash: (boundTo, code) => createHmac('sha256', codeKey).update(`${boundTo}:${code}`).digest(),
+    identifierHash: (canonical) => createHmac('sha256', identifierKey).update(canonical).digest(),
   };
 }
