@@ -33,16 +33,16 @@ export async function rotate(sql: Sql, uses: readonly Use[], { isPatient } = { i
         ${column((use) => use.event.requestId)}::text::text[], ${column((use) => use.event.risk)}::text::smallint[]
       ) as u (session_id, secret_hash, counter, at, grace_began_at, idle_end_at, ip, user_agent, event_id, type, request_id, risk)
     ), seen as (
-      select id, refresh_counter from sessions where id in (select session_id from uses)
-      for no key update ${isPatient ? sql`` : sql`skip locked`}
+      select uses.*, s.refresh_counter as seen_counter from uses join sessions s on s.id = uses.session_id
+      for no key update of s ${isPatient ? sql`` : sql`skip locked`}
     ), moved as (
       update sessions s set
         refresh_counter = u.counter + 1,
         rotated_at = case when s.refresh_counter = u.counter then u.at else s.rotated_at end,
         last_seen_at = u.at, ip = u.ip, user_agent = u.user_agent,
         idle_end_at = case when s.refresh_counter = u.counter then least(u.idle_end_at, s.absolute_end_at) else s.idle_end_at end
-      from accounts a, seen, uses u
-      where s.id = seen.id and u.session_id = seen.id and a.id = s.account_id and s.refresh_secret_hash = u.secret_hash
+      from accounts a, seen u
+      where s.id = u.session_id and a.id = s.account_id and s.refresh_secret_hash = u.secret_hash
         and s.revoked_at is null and s.idle_end_at > u.at and s.absolute_end_at > u.at
         and (s.refresh_counter = u.counter or (s.refresh_counter = u.counter + 1 and s.rotated_at > u.grace_began_at))
       returning s.id as session_id, s.account_id, s.transport, s.device, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
@@ -51,9 +51,9 @@ export async function rotate(sql: Sql, uses: readonly Use[], { isPatient } = { i
     ), logged as (
       insert into audit_events (id, occurred_at, type, account_id, session_id, ip, user_agent, request_id, risk, details)
       select u.event_id, u.at, u.type, m.account_id, m.session_id, m.ip, m.user_agent, u.request_id, u.risk, '{}'::jsonb
-      from moved m join uses u on u.session_id = m.session_id
+      from moved m join seen u on u.session_id = m.session_id
     )
-    select seen.id as seen_id, seen.refresh_counter as seen_counter, moved.* from seen left join moved on moved.session_id = seen.id`;
+    select seen.session_id as seen_id, seen.seen_counter, moved.* from seen left join moved on moved.session_id = seen.session_id`;
   const bySession = new Map(rows.map((row) => [row.seen_id, row]));
   return uses.map(({ sessionId, counter }) => {
     const row = bySession.get(sessionId);
