@@ -7,9 +7,9 @@ import { endReused, rotate } from './refresh-rotation.ts';
 import { register } from './register.ts';
 import { countFailure, findForSignIn, openSession } from './sign-in.ts';
 
-/** More at once only cuts the batches smaller; fewer, where each commits. */
-const LOOKS = { most: 64, atOnce: 4 };
-const MOVES = { most: 64, atOnce: 2, keyOf: ({ sessionId }: Use) => sessionId };
+/** More at once would only cut them smaller. Commits queue up at the disk anyway: while one is written, the next gathers. */
+const LOOKS = { most: 128, atOnce: 4 };
+const MOVES = { most: 128, atOnce: 1, keyOf: ({ sessionId }: Use) => sessionId };
 
 type Use = Parameters<HotPaths['rotate']>[0];
 
