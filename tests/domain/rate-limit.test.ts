@@ -106,7 +106,8 @@ describe('A limit in the settings', () => {
     ['1/second', { capacity: 1, windowSeconds: 1 }],
   ])('reads %s', (text, limit) => expect(parseRateLimit(text)).toEqual(limit));
 
-  it.each(['0/minute', '-1/minute', '5', '5/week', '5/minutes', '1e3/hour', '', '5/toString', '9999999999/second'])('refuses "%s"', (text) =>
-    expect(parseRateLimit(text)).toBeUndefined(),
+  it.each(['0/minute', '-1/minute', '5', '5/week', '5/minutes', '1e3/hour', '', '5/toString', '9999999999/second'])(
+    'refuses "%s"',
+    (text) => expect(parseRateLimit(text)).toBeUndefined(),
   );
 });
