@@ -238,7 +238,8 @@ try {
   fastify.get('/', async () => ({ status: 'ok' }));
   await fastify.listen({ host: '127.0.0.1', port: 0 });
   stops.push(() => fastify.close());
-  const sql = postgres(mineUrl, { max: 10, fetch_types: false });
+  const sql = postgres(mineUrl, { max: 10, fetch_types: false, connection: { enable_seqscan: 'off' } }); // as ours
+
   stops.push(() => sql.end());
 
   const people: Person[] = [];
