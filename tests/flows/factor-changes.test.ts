@@ -1,6 +1,8 @@
+import type { TransactionSql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, expectProblem } from '#tests/support/api.ts';
 import { DAY, MINUTE } from '#tests/support/clock.ts';
+import { heldUp } from '#tests/support/held-up.ts';
 import { type SignedIn, signedInPerson, signIn, tryLogin } from '#tests/support/people.ts';
 import {
   authenticatorOf,
@@ -13,7 +15,6 @@ import {
 } from '#tests/support/second-factors.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 import { totpCode } from '#tests/support/totp.ts';
-import { until } from '#tests/support/until.ts';
 
 /** What happens to a change of authenticators when something else comes in between. */
 
@@ -22,22 +23,6 @@ beforeAll(async () => {
   service = await startService();
 });
 afterAll(() => service.stop());
-
-/** The request waits for the account's lock, while `meanwhile` is done by whoever holds it. */
-async function overtaken({ id }: SignedIn, request: () => Promise<Answer>, meanwhile: (sql: TestService['sql']) => PromiseLike<unknown>) {
-  let answer: Promise<Answer> | undefined;
-  await service.sql.begin(async (tx) => {
-    await tx`select from accounts where id = ${id} for update`;
-    answer = request();
-    await until('the request waits for the lock', async () => {
-      const waiting = await tx`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-      return waiting.length > 0;
-    });
-    await meanwhile(tx as unknown as TestService['sql']);
-  });
-  if (!answer) throw new Error('nothing was asked');
-  return await answer;
-}
 
 const traces = async (id: string) => {
   const [row] = await service.sql<{ factors: number; codes: number; events: number }[]>`
@@ -78,12 +63,9 @@ describe('an enrolment', () => {
   it.each(FINISHES)('[V7.4.1] [V2.3.3] of %s leaves nothing behind when its session ends just before', async (_, begin) => {
     const person = await signedInPerson(service);
     const finish = await begin(person);
-    const answer = await overtaken(
-      person,
-      finish,
-      (sql) => sql`update sessions set revoked_at = ${service.clock.now()} where account_id = ${person.id}`,
-    );
-    expectProblem(answer, 'unauthenticated');
+    const endSessions = (tx: TransactionSql) => tx`update sessions set revoked_at = ${service.clock.now()} where account_id = ${person.id}`;
+    const [answer] = await heldUp(service, person.id, [finish], endSessions);
+    expectProblem(answer as Answer, 'unauthenticated');
     expect(await traces(person.id)).toEqual({ factors: 0, codes: 0, events: 0 });
     expect((await tryLogin(service.api(), person)).body.status).toBe('authenticated');
   });
@@ -112,13 +94,11 @@ describe('a sensitive change', () => {
     const person = await signedInPerson(service);
     const old = await signIn(service.api(), person);
     const app = { id: crypto.randomUUID(), at: service.clock.now() };
-    const answer = await overtaken(
-      old,
-      () => service.api().post('/api/auth/mfa/recovery-codes', undefined, old.accessToken),
-      (sql) => sql`insert into totp_authenticators (id, account_id, session_id, secret, created_at, activated_at)
-        values (${app.id}, ${person.id}, ${person.sessionId}, 'x', ${app.at}, ${app.at})`,
-    );
-    expectProblem(answer, 'insufficient-user-authentication');
+    const askForCodes = () => service.api().post('/api/auth/mfa/recovery-codes', undefined, old.accessToken);
+    const enrol = (tx: TransactionSql) => tx`insert into totp_authenticators (id, account_id, session_id, secret, created_at, activated_at)
+        values (${app.id}, ${person.id}, ${person.sessionId}, 'x', ${app.at}, ${app.at})`;
+    const [answer] = await heldUp(service, person.id, [askForCodes], enrol);
+    expectProblem(answer as Answer, 'insufficient-user-authentication');
   });
 });
 
