@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { accessToken } from '#application/access-token.ts';
 import { changePassword } from '#application/change-password.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
@@ -22,7 +23,9 @@ import { totp } from '#application/totp.ts';
 import { verifyEmail } from '#application/verify-email.ts';
 import { verifyMfa } from '#application/verify-mfa.ts';
 import type { Route } from '#http/route.ts';
+import { accessTokenRoute } from '#http/routes/access-token.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
+import { csrfRoute } from '#http/routes/csrf.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
 import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
@@ -44,6 +47,7 @@ import { webauthnRoutes } from '#http/routes/webauthn.ts';
 import { buildServer } from '#http/server.ts';
 import { accessTokens } from '#infrastructure/crypto/access-tokens.ts';
 import { loadCommonPasswords } from '#infrastructure/crypto/common-passwords.ts';
+import { csrfTokens } from '#infrastructure/crypto/csrf-tokens.ts';
 import { deriveKeys } from '#infrastructure/crypto/derive-keys.ts';
 import { fernetBox, parseFernetKeys } from '#infrastructure/crypto/fernet.ts';
 import { type Keyring, keyringFromPem, openKeyFolder } from '#infrastructure/crypto/keyring.ts';
@@ -106,6 +110,7 @@ export async function compose(
     commonPasswords: loadCommonPasswords(),
     accessTokens: accessTokens(keyring, { issuer: config.ISSUER, audience: config.ISSUER, clientId: CLIENT_ID }),
     refreshTokens: refreshTokens(keys.refreshTokens),
+    csrfTokens: csrfTokens(keys.csrf),
     secrets: secrets(keys),
     secretBox: fernetBox(parseFernetKeys(fernetKeys)),
     oneTimePasswords: oneTimePasswords({ issuer: config.PRODUCT_NAME, pastSteps: config.TOTP_PAST_STEPS }),
@@ -133,6 +138,8 @@ export async function compose(
     productName: config.PRODUCT_NAME,
     version: versionOfPackage(),
     corsOrigins: config.CORS_ORIGINS,
+    ownOrigins: [config.ISSUER, config.FRONTEND_URL],
+    allowsPlainCookies: !config.isProduction && config.ISSUER.startsWith('http:'),
     allowedHosts: config.ALLOWED_HOSTS,
     trustProxy: config.TRUST_PROXY,
   };
@@ -197,6 +204,8 @@ export function routesOf(services: Services): Route[] {
     loginRoute(login(services)),
     verifyMfaRoute(finishSignIn),
     refreshRoute(refresh(services)),
+    accessTokenRoute(accessToken(services)),
+    csrfRoute(services),
     logoutRoute(logout(services)),
     meRoute(),
     ...sessionRoutes(sessions(services)),

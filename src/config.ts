@@ -110,8 +110,10 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Config
     lockout: { maxAttempts: read.MAX_LOGIN_ATTEMPTS, lockSeconds: read.LOCKOUT_DURATION_MINUTES * 60 },
     lifetimes: {
       accessTokenSeconds: read.ACCESS_TOKEN_EXPIRE_MINUTES * 60,
-      refreshTokenSeconds: read.REFRESH_TOKEN_EXPIRE_DAYS * days,
-      sessionAbsoluteSeconds: read.REFRESH_TOKEN_ABSOLUTE_DAYS * days,
+      sessions: {
+        bearer: { idleSeconds: read.REFRESH_TOKEN_EXPIRE_DAYS * days, absoluteSeconds: read.REFRESH_TOKEN_ABSOLUTE_DAYS * days },
+        cookie: { idleSeconds: read.SESSION_IDLE_TIMEOUT_MINUTES * 60, absoluteSeconds: read.SESSION_ABSOLUTE_TIMEOUT_HOURS * 3600 },
+      },
       refreshReuseGraceSeconds: read.REFRESH_REUSE_GRACE_SECONDS,
     },
     revealRegistrationConflicts: read.REGISTRATION_CONFLICTS === 'reveal',

@@ -138,6 +138,16 @@ export const SETTINGS = {
     default: '7',
   },
   REFRESH_TOKEN_ABSOLUTE_DAYS: { describe: 'a bearer session ends this long after sign-in', schema: wholeNumber(1, 365), default: '30' },
+  SESSION_IDLE_TIMEOUT_MINUTES: {
+    describe: 'a cookie session ends after this long without use',
+    schema: wholeNumber(1, 43_200),
+    default: '60',
+  },
+  SESSION_ABSOLUTE_TIMEOUT_HOURS: {
+    describe: 'a cookie session ends this long after sign-in',
+    schema: wholeNumber(1, 8760),
+    default: '24',
+  },
   REFRESH_REUSE_GRACE_SECONDS: {
     describe: 'how long the replaced refresh token yields the same successor',
     schema: wholeNumber(0, 60),

@@ -7,24 +7,26 @@ import { accountLane } from './login-identifier.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
 import type { Caller } from './ports/store.ts';
-import { grantTokens, type Tokens } from './start-session.ts';
+import { grant, newSecret, type SignedIn } from './start-session.ts';
 
 export function changePassword(
-  needs: Needs<'store' | 'passwords' | 'commonPasswords' | 'accessTokens' | 'refreshTokens' | 'secrets' | 'courier' | 'clock' | 'policy'>,
+  needs: Needs<
+    'store' | 'passwords' | 'commonPasswords' | 'accessTokens' | 'refreshTokens' | 'csrfTokens' | 'secrets' | 'courier' | 'clock' | 'policy'
+  >,
 ) {
   const { store, passwords, secrets, courier, clock, policy } = needs;
   const mail = mails(needs);
 
   /**
    * Changes the password of a signed-in user who knows the present one (ASVS 6.2.3). Every other session ends, and the
-   * refresh tokens of this one are made anew (ASVS 7.4.3). Wrong present passwords are counted by account, so that a borrowed
+   * refresh tokens or the cookie of this one are made anew (ASVS 7.4.3). Wrong present passwords are counted by account, so that a borrowed
    * session cannot guess on.
    */
   return async (
     input: { currentPassword: string; newPassword: string },
     caller: Caller,
     client: Client,
-  ): Promise<Tokens | Refusal<'invalid-credentials' | 'password-policy' | 'account-locked' | 'unauthenticated'>> => {
+  ): Promise<SignedIn | Refusal<'invalid-credentials' | 'password-policy' | 'account-locked' | 'unauthenticated'>> => {
     const at = clock.now();
     const { account, session } = caller;
     const weak = weakPassword(needs, input.newPassword, account, '/new_password');
@@ -45,11 +47,11 @@ export function changePassword(
     }
 
     const passwordHash = await passwords.hash(input.newPassword);
-    const { secret, hash } = secrets.refreshSecret();
+    const { held, hashes } = newSecret(needs, session.transport);
     const renewed = await store.transaction(async (tx) => {
       if (!(await tx.accounts.replacePassword(account.id, seenHash, passwordHash, at))) return refuse('invalid-credentials');
-      const idleEndAt = idleEnd(at, session.absoluteEndAt, policy.lifetimes);
-      const mine = await tx.sessions.renewSecret(session.id, hash, idleEndAt, at);
+      const idleEndAt = idleEnd(at, session.absoluteEndAt, policy.lifetimes.sessions[session.transport]);
+      const mine = await tx.sessions.renewSecret(session.id, hashes, idleEndAt, at);
       const ended = await tx.sessions.endAll(account.id, 'password-changed', at, session.id);
       await tx.tickets.cancelAll(account.id, 'reset-password', at);
       await tx.tickets.cancelAll(account.id, 'pre-auth', at);
@@ -61,6 +63,6 @@ export function changePassword(
     });
     courier.wake();
     if ('refused' in renewed) return renewed;
-    return await grantTokens(needs, account, renewed, { secret, counter: 0 }, at);
+    return await grant(needs, account, renewed, held, at);
   };
 }

@@ -1,4 +1,4 @@
-import { hasSecondFactor, type Proof, usableFactors } from '#domain/assurance.ts';
+import { hasSecondFactor, usableFactors } from '#domain/assurance.ts';
 import type { AuditEvent } from '#domain/audit-event.ts';
 import type { Client } from '#domain/client.ts';
 import { secondsUntil } from '#domain/lifetimes.ts';
@@ -7,13 +7,15 @@ import { auditEvent } from './audit.ts';
 import { loginIdentifier, throttleKey } from './login-identifier.ts';
 import { type MfaRequired, waitForSecondFactor } from './mfa-required.ts';
 import type { Needs } from './ports/services.ts';
-import { grantTokens, newSession, type Tokens } from './start-session.ts';
+import { type Begun, grant, newSession, replacedBy, type SignedIn } from './start-session.ts';
 
-export type LoginInput = { identifier: string; password: string; device: string | null; honeypot: string };
+export type LoginInput = Omit<Begun, 'proofs'> & { identifier: string; password: string; honeypot: string };
 
 type LoginRefusal = Refusal<'invalid-credentials' | 'account-locked' | 'email-not-verified' | 'account-suspended' | 'forbidden'>;
 
-export function login(needs: Needs<'store' | 'passwords' | 'accessTokens' | 'refreshTokens' | 'secrets' | 'clock' | 'policy'>) {
+export function login(
+  needs: Needs<'store' | 'passwords' | 'accessTokens' | 'refreshTokens' | 'csrfTokens' | 'secrets' | 'clock' | 'policy'>,
+) {
   const { store, passwords, secrets, clock, policy } = needs;
 
   /**
@@ -21,7 +23,7 @@ export function login(needs: Needs<'store' | 'passwords' | 'accessTokens' | 'ref
    * password, a wrong one (ASVS 6.3.8). A locked lane answers the same for accounts that do not exist. An account that holds a
    * second factor gets no session here, only the ticket for `verify-mfa`. Two round trips.
    */
-  return async (input: LoginInput, client: Client): Promise<Tokens | MfaRequired | LoginRefusal> => {
+  return async (input: LoginInput, client: Client): Promise<SignedIn | MfaRequired | LoginRefusal> => {
     const at = clock.now();
     const identifier = loginIdentifier(input.identifier);
     const key = throttleKey(secrets, identifier, client.ip);
@@ -51,30 +53,31 @@ export function login(needs: Needs<'store' | 'passwords' | 'accessTokens' | 'ref
       return refuse(refused);
     }
 
-    const proofs: Proof[] = [{ factor: 'password', at }];
+    const { transport, device } = input;
+    const begun: Begun = { transport, device, proofs: [{ factor: 'password', at }] };
     const isEnough = !hasSecondFactor(secondFactors);
     const methods = usableFactors(secondFactors, policy.secondFactors.allowsSms);
     if (!isEnough && methods.length === 0) {
       await refuseBecause('no-usable-second-factor');
       return refuse('forbidden', { detail: 'No second factor of this account may be used here any more; ask who runs this service.' });
     }
-    const { ticket, waiting } = waitForSecondFactor(needs, { proofs, device: input.device, client, methods }, at);
-    const { session, secret } = newSession(needs, account.id, client, input.device, proofs, at);
+    const { ticket, waiting } = waitForSecondFactor(needs, { ...begun, client, methods }, at);
+    const { session, held } = newSession(needs, account.id, client, begun, at);
     const outcome = await store.hot.openSession({
       accountId: account.id,
-      begun: isEnough ? { session } : { preAuth: ticket },
+      begun: isEnough ? { session, replaces: replacedBy(needs, transport, client) } : { preAuth: ticket },
       key,
       seenPasswordHash: account.passwordHash,
       rehashed: verdict === 'outdated' ? await passwords.hash(input.password) : null,
       event: auditEvent(secrets, isEnough ? 'LOGIN_SUCCEEDED' : 'MFA_REQUIRED', client, at, {
         accountId: account.id,
         sessionId: isEnough ? session.id : null,
-        details: isEnough ? { method: 'pwd', transport: 'bearer' } : { method: 'pwd' },
+        details: isEnough ? { method: 'pwd', transport } : { method: 'pwd' },
       }),
     });
     if (outcome === 'locked') return refuse('account-locked', { retryAfterSeconds: policy.lockout.lockSeconds });
     if (outcome === 'changed') return refuse('invalid-credentials');
     if (!isEnough) return waiting;
-    return await grantTokens(needs, account, session, { secret, counter: 0 }, at);
+    return await grant(needs, account, session, held, at);
   };
 }

@@ -2,25 +2,20 @@ import type { Client } from '#domain/client.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import type { Needs } from './ports/services.ts';
+import type { Caller } from './ports/store.ts';
 
-export function logout({
-  store,
-  accessTokens,
-  refreshTokens,
-  secrets,
-  clock,
-}: Needs<'store' | 'accessTokens' | 'refreshTokens' | 'secrets' | 'clock'>) {
+export function logout({ store, refreshTokens, secrets, clock }: Needs<'store' | 'refreshTokens' | 'secrets' | 'clock'>) {
   /**
-   * Ends the session that the access token or the refresh token belongs to, at once (ASVS 7.4.1). A refresh token of a
+   * Ends the caller's session, or the one that the refresh token belongs to, at once (ASVS 7.4.1). A refresh token of a
    * session that has ended is fine: what was asked for is so.
    */
   return async (
-    credential: { accessToken: string } | { refreshToken: string },
+    who: { caller: Caller } | { refreshToken: string },
     client: Client,
   ): Promise<null | Refusal<'unauthenticated' | 'invalid-refresh-token'>> => {
     const at = clock.now();
-    if ('refreshToken' in credential) {
-      const parts = refreshTokens.decode(credential.refreshToken);
+    if ('refreshToken' in who) {
+      const parts = refreshTokens.decode(who.refreshToken);
       if (parts === null) return refuse('invalid-refresh-token');
       return await store.transaction(async (tx) => {
         const accountId = await tx.sessions.endBySecret(parts.sessionId, secrets.refreshSecretHash(parts.secret), 'logout', at);
@@ -28,10 +23,8 @@ export function logout({
         return null;
       });
     }
-    const claims = accessTokens.verify(credential.accessToken, at);
-    if (claims === null) return refuse('unauthenticated');
+    const [accountId, sessionId] = [who.caller.account.id, who.caller.session.id];
     return await store.transaction(async (tx) => {
-      const { accountId, sessionId } = claims;
       if (!(await tx.sessions.end(accountId, sessionId, 'logout', at))) return refuse('unauthenticated');
       await tx.audit.record(auditEvent(secrets, 'LOGOUT', client, at, { accountId, sessionId }));
       return null;

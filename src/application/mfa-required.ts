@@ -1,10 +1,11 @@
-import type { Proof, SecondFactor } from '#domain/assurance.ts';
+import type { SecondFactor } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import { after } from '#domain/lifetimes.ts';
 import { networkOf } from '#domain/network.ts';
 import { PRE_AUTH_TTL_SECONDS, type PreAuth } from '#domain/tickets.ts';
 import type { Needs } from './ports/services.ts';
 import type { NewTicket } from './ports/store.ts';
+import type { Begun } from './start-session.ts';
 
 /** A sign-in that waits for its second factor. The token is opaque: no verifier can take it for an access token (DESIGN 4). */
 export type MfaRequired = { preAuthToken: string; expiresInSeconds: number; methods: SecondFactor[] };
@@ -12,14 +13,14 @@ export type MfaRequired = { preAuthToken: string; expiresInSeconds: number; meth
 /** @returns the ticket to be stored, and what the client gets */
 export function waitForSecondFactor(
   { secrets }: Needs<'secrets'>,
-  given: { proofs: Proof[]; device: string | null; client: Client; methods: SecondFactor[] },
+  given: Begun & { client: Client; methods: SecondFactor[] },
   at: Date,
 ): { ticket: NewTicket & { context: PreAuth }; waiting: MfaRequired } {
-  const { proofs, device, client, methods } = given;
+  const { client, ...begun } = given;
   const { token, hash } = secrets.ticket();
-  const context: PreAuth = { proofs, methods, device, network: networkOf(client.ip), userAgent: client.userAgent };
+  const context: PreAuth = { ...begun, network: networkOf(client.ip), userAgent: client.userAgent };
   return {
     ticket: { id: secrets.id(), purpose: 'pre-auth', secretHash: hash, context, expiresAt: after(at, PRE_AUTH_TTL_SECONDS) },
-    waiting: { preAuthToken: token, expiresInSeconds: PRE_AUTH_TTL_SECONDS, methods },
+    waiting: { preAuthToken: token, expiresInSeconds: PRE_AUTH_TTL_SECONDS, methods: begun.methods },
   };
 }

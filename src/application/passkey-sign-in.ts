@@ -8,13 +8,13 @@ import { assertion } from './assertion.ts';
 import { auditEvent } from './audit.ts';
 import { type MfaRequired, waitForSecondFactor } from './mfa-required.ts';
 import type { Needs } from './ports/services.ts';
-import { grantTokens, newSession, type Tokens } from './start-session.ts';
+import { type Begun, grant, newSession, replacedBy, type SignedIn } from './start-session.ts';
 import { type Asker, whoAsks } from './who-asks.ts';
 
 type SignInRefusal = Refusal<'invalid-code' | 'email-not-verified' | 'account-suspended'>;
 
 export function passkeySignIn(
-  needs: Needs<'store' | 'secrets' | 'passkeys' | 'accessTokens' | 'refreshTokens' | 'courier' | 'clock' | 'policy'>,
+  needs: Needs<'store' | 'secrets' | 'passkeys' | 'accessTokens' | 'refreshTokens' | 'csrfTokens' | 'courier' | 'clock' | 'policy'>,
 ) {
   const { store, secrets, passkeys, clock, policy } = needs;
   const verify = assertion(needs);
@@ -25,10 +25,7 @@ export function passkeySignIn(
      * A challenge: for any passkey (a sign-in without a user name), for those of a sign-in that waits for its second factor, or
      * for those of a signed-in user who steps up. It is good for what it was asked for and for nothing else.
      */
-    async options(
-      asker: Asker | null,
-      client: Client,
-    ): Promise<Record<string, unknown> | Refusal<'invalid-token' | 'unauthenticated' | 'account-suspended'>> {
+    async options(asker: Asker | null, client: Client): Promise<Record<string, unknown> | Refusal<'invalid-token'>> {
       const at = clock.now();
       const asked = asker && (await identify(asker, client));
       if (isRefusal(asked)) return asked;
@@ -51,7 +48,7 @@ export function passkeySignIn(
      * Signs in by a passkey alone (WebAuthn L3 7.2). With user verification that is two factors. Without, it is one: an account
      * that holds others is asked for one of those.
      */
-    async signIn(credential: unknown, device: string | null, client: Client): Promise<Tokens | MfaRequired | SignInRefusal> {
+    async signIn(credential: unknown, how: Omit<Begun, 'proofs'>, client: Client): Promise<SignedIn | MfaRequired | SignInRefusal> {
       const at = clock.now();
       const answer = await verify(credential, client, at);
       const isForSignIn = answer?.binding.preAuthId === undefined && answer?.binding.sessionId === undefined;
@@ -77,29 +74,29 @@ export function passkeySignIn(
           await failed('not-accepted');
           return refuse('invalid-code');
         }
-        const proofs = [{ factor, at }];
+        const begun: Begun = { ...how, proofs: [{ factor, at }] };
         const enrolled = await tx.authenticators.secondFactors(account.id);
         const others = usableFactors(enrolled, policy.secondFactors.allowsSms).filter(
           (one) => one !== 'webauthn' && one !== 'recovery_code',
         );
         if (factor === 'passkey' && others.length > 0) {
-          const { ticket, waiting } = waitForSecondFactor(needs, { proofs, device, client, methods: others }, at);
+          const { ticket, waiting } = waitForSecondFactor(needs, { ...begun, client, methods: others }, at);
           await tx.tickets.issue({ ...ticket, accountId: account.id }, at);
           await tx.audit.record(
             auditEvent(secrets, 'MFA_REQUIRED', client, at, { accountId: account.id, details: { method: 'webauthn' } }),
           );
           return waiting;
         }
-        const { session, secret } = newSession(needs, account.id, client, device, proofs, at);
-        await tx.sessions.open(session);
+        const { session, held } = newSession(needs, account.id, client, begun, at);
+        await tx.sessions.open(session, replacedBy(needs, session.transport, client));
         const details = { method: session.amr.join('+'), transport: session.transport };
         await tx.audit.record(
           auditEvent(secrets, 'LOGIN_SUCCEEDED', client, at, { accountId: account.id, sessionId: session.id, details }),
         );
-        return { account, session, secret };
+        return { account, session, held };
       });
       if ('refused' in outcome || 'preAuthToken' in outcome) return outcome;
-      return await grantTokens(needs, outcome.account, outcome.session, { secret: outcome.secret, counter: 0 }, at);
+      return await grant(needs, outcome.account, outcome.session, outcome.held, at);
     },
   };
 }

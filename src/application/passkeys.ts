@@ -10,8 +10,9 @@ import type { Needs } from './ports/services.ts';
 import type { Caller, Passkey } from './ports/store.ts';
 import { raiseSession } from './raise-session.ts';
 import { newRecoveryCodes } from './recovery-codes.ts';
+import type { Enrolled } from './totp.ts';
 
-export function passkeys(needs: Needs<'store' | 'secrets' | 'passkeys' | 'courier' | 'clock' | 'policy'>) {
+export function passkeys(needs: Needs<'store' | 'secrets' | 'passkeys' | 'csrfTokens' | 'courier' | 'clock' | 'policy'>) {
   const { store, secrets, passkeys: webauthn, courier, clock } = needs;
 
   return {
@@ -50,7 +51,7 @@ export function passkeys(needs: Needs<'store' | 'secrets' | 'passkeys' | 'courie
       credential: unknown,
       name: string,
       client: Client,
-    ): Promise<{ passkey: Passkey; recoveryCodes: string[] } | Refusal<'invalid-code' | 'conflict'> | ChangeRefusal> {
+    ): Promise<({ passkey: Passkey } & Enrolled) | Refusal<'invalid-code' | 'conflict'> | ChangeRefusal> {
       const at = clock.now();
       const { account, session } = caller;
       const about = aboutPasskey(caller);
@@ -70,11 +71,12 @@ export function passkeys(needs: Needs<'store' | 'secrets' | 'passkeys' | 'courie
         if ((await tx.authenticators.listPasskeys(account.id, MOST_PASSKEYS)).length >= MOST_PASSKEYS) return enough();
         const passkey = await tx.authenticators.addPasskey({ ...made, id: secrets.id(), accountId: account.id, name }, at);
         if (passkey === null) return refuse('conflict', { detail: 'This passkey is registered already.' });
-        await raiseSession(tx, held.session, made.isUserVerified ? 'verified-passkey' : 'passkey', at, { renews: false });
+        const factor = made.isUserVerified ? 'verified-passkey' : 'passkey';
+        const { cookie } = await raiseSession(needs, tx, held.session, factor, at, { renews: false });
         await factorEnrolled(needs, tx, about, client, at);
         const isFirst = !hasSecondFactor(held.enrolled);
         if (isFirst) await codes.store(tx, account.id, client, at);
-        return { passkey, recoveryCodes: isFirst ? codes.codes : [] };
+        return { passkey, recoveryCodes: isFirst ? codes.codes : [], cookie };
       });
       if (!isRefusal(outcome)) courier.wake();
       return outcome;

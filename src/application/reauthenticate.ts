@@ -9,13 +9,15 @@ import type { Caller, Session } from './ports/store.ts';
 import { type Claim, type GivenFactor, type ProofNeeds, proveSecondFactor } from './prove-second-factor.ts';
 import { raiseSession } from './raise-session.ts';
 import { secondFactorThrottle, type Try } from './second-factor-throttle.ts';
+import type { SessionCookie } from './session-cookie.ts';
 import { accessTokenOf } from './start-session.ts';
 
-export type Reauthenticated = { accessToken: string; expiresInSeconds: number; session: Session };
+/** The session as it is now, with what its client needs to go on: a new access token, or a new cookie. */
+export type Reauthenticated = { session: Session } & ({ accessToken: string; expiresInSeconds: number } | { cookie: SessionCookie });
 
 type ReauthenticationRefusal = Refusal<'invalid-credentials' | 'invalid-code' | 'account-locked' | 'account-suspended' | 'unauthenticated'>;
 
-export function reauthenticate(needs: ProofNeeds & Needs<'passwords' | 'accessTokens' | 'clock'>) {
+export function reauthenticate(needs: ProofNeeds & Needs<'passwords' | 'accessTokens' | 'csrfTokens' | 'clock'>) {
   const { store, passwords, secrets, courier, clock, policy } = needs;
   const prove = proveSecondFactor(needs);
   const throttle = secondFactorThrottle(needs);
@@ -62,8 +64,8 @@ export function reauthenticate(needs: ProofNeeds & Needs<'passwords' | 'accessTo
       if (current.status === 'suspended') return refuse('account-suspended');
       const factor = await claim(tx);
       if (factor === null) return null;
-      const raised = await raiseSession(tx, session, factor, at, { renews: true });
-      const about = { accountId: current.id, sessionId: session.id, details: { method, acr: raised.acr } };
+      const raised = await raiseSession(needs, tx, session, factor, at, { renews: true });
+      const about = { accountId: current.id, sessionId: session.id, details: { method, acr: raised.session.acr } };
       await tx.audit.record(auditEvent(secrets, 'REAUTHENTICATED', client, at, about));
       return raised;
     });
@@ -96,6 +98,7 @@ export function reauthenticate(needs: ProofNeeds & Needs<'passwords' | 'accessTo
     }
     if (isRefusal(outcome)) return outcome;
     courier.wake();
-    return { ...(await accessTokenOf(needs, caller.account, outcome, at)), session: outcome };
+    const { session, cookie } = outcome;
+    return cookie === null ? { ...(await accessTokenOf(needs, caller.account, session, at)), session } : { cookie, session };
   };
 }

@@ -27,7 +27,7 @@ export function refresh(needs: Needs<'store' | 'accessTokens' | 'refreshTokens' 
       counter: parts.counter,
       at,
       graceSeconds: policy.lifetimes.refreshReuseGraceSeconds,
-      idleSeconds: policy.lifetimes.refreshTokenSeconds,
+      idleSeconds: policy.lifetimes.sessions.bearer.idleSeconds,
       client,
       event: auditEvent(secrets, 'TOKEN_REFRESHED', client, at, { sessionId: parts.sessionId }),
       theftMail: () => mail.refreshTokenReused(at),

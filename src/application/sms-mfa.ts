@@ -10,10 +10,11 @@ import { raiseSession } from './raise-session.ts';
 import { newRecoveryCodes } from './recovery-codes.ts';
 import { secondFactorThrottle } from './second-factor-throttle.ts';
 import { type SendRefusal, sendSmsCode } from './send-sms-code.ts';
+import type { Enrolled } from './totp.ts';
 import { type Asker, whoAsks } from './who-asks.ts';
 
 /** A phone as a second factor: a restricted authenticator (63B-4 3.2.9), offered beside stronger ones and off in `strict`. */
-export function smsMfa(needs: Needs<'store' | 'secrets' | 'phoneNumbers' | 'limiter' | 'courier' | 'accessTokens' | 'clock' | 'policy'>) {
+export function smsMfa(needs: Needs<'store' | 'secrets' | 'phoneNumbers' | 'limiter' | 'csrfTokens' | 'courier' | 'clock' | 'policy'>) {
   const { store, secrets, phoneNumbers, courier, clock, policy } = needs;
   const send = sendSmsCode(needs);
   const throttle = secondFactorThrottle(needs);
@@ -44,8 +45,8 @@ export function smsMfa(needs: Needs<'store' | 'secrets' | 'phoneNumbers' | 'limi
       return await send(ticket, number, client, clock.now());
     },
 
-    /** The phone is a factor from now on. @returns recovery codes when the account had no second factor, else an empty list */
-    async verify(caller: Caller, code: string, client: Client): Promise<string[] | Refusal<'invalid-code'> | ChangeRefusal> {
+    /** The phone is a factor from now on. @returns recovery codes when the account had no second factor */
+    async verify(caller: Caller, code: string, client: Client): Promise<Enrolled | Refusal<'invalid-code'> | ChangeRefusal> {
       const at = clock.now();
       const { account, session } = caller;
       const about = aboutSms(caller);
@@ -60,11 +61,11 @@ export function smsMfa(needs: Needs<'store' | 'secrets' | 'phoneNumbers' | 'limi
         }
         await tx.authenticators.setPhone(account.id, tried.context.number, at);
         if (held.enrolled.includes('sms')) await factorRemoved(needs, tx, about, held.session, client, at);
-        await raiseSession(tx, held.session, 'sms', at, { renews: false });
+        const { cookie } = await raiseSession(needs, tx, held.session, 'sms', at, { renews: false });
         await factorEnrolled(needs, tx, about, client, at);
-        if (hasSecondFactor(held.enrolled)) return [];
+        if (hasSecondFactor(held.enrolled)) return { recoveryCodes: [], cookie };
         await made.store(tx, account.id, client, at);
-        return made.codes;
+        return { recoveryCodes: made.codes, cookie };
       });
       courier.wake();
       return outcome;

@@ -1,10 +1,11 @@
 import { acrOf, amrOf, type Proof } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
-import { after, idleEnd, secondsUntil } from '#domain/lifetimes.ts';
+import { after, idleEnd, secondsUntil, type Transport } from '#domain/lifetimes.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, NewSession, Session } from './ports/store.ts';
+import type { Account, NewSession, Session, SessionSecret } from './ports/store.ts';
+import { cookieOf, type SessionCookie } from './session-cookie.ts';
 
-/** What a client holds of a session: a short access token for every service, a refresh token for us alone. */
+/** What a program holds of a session: a short access token for every service, a refresh token for us alone. */
 export type Tokens = {
   accessToken: string;
   expiresInSeconds: number;
@@ -14,21 +15,42 @@ export type Tokens = {
   account: Account;
 };
 
-/** A session not yet stored, and the secret of its refresh tokens. Every way to a session goes through here. */
+/** What a browser holds of a session. No token is in reach of its scripts. */
+export type BrowserSession = { cookie: SessionCookie; session: Session; account: Account };
+
+export type SignedIn = Tokens | BrowserSession;
+
+/** What was proved at a sign-in, and how its session will be held. */
+export type Begun = { transport: Transport; device: string | null; proofs: Proof[] };
+
+/** What the client alone will have; the row keeps its hash. */
+export type Held = { refreshSecret: Buffer } | { cookieValue: string };
+
+/** A new secret for a session of this kind. */
+export function newSecret({ secrets }: Needs<'secrets'>, transport: Transport): { held: Held; hashes: SessionSecret } {
+  if (transport === 'cookie') {
+    const { token, hash } = secrets.ticket();
+    return { held: { cookieValue: token }, hashes: { refreshSecretHash: null, cookieHash: hash } };
+  }
+  const { secret, hash } = secrets.refreshSecret();
+  return { held: { refreshSecret: secret }, hashes: { refreshSecretHash: hash, cookieHash: null } };
+}
+
+/** A session not yet stored, and what its client will hold. Every way to a session goes through here. */
 export function newSession(
-  { secrets, policy }: Needs<'secrets' | 'policy'>,
+  needs: Needs<'secrets' | 'policy'>,
   accountId: string,
   client: Client,
-  device: string | null,
-  proofs: Proof[],
+  { transport, device, proofs }: Begun,
   at: Date,
-): { session: NewSession; secret: Buffer } {
-  const { secret, hash } = secrets.refreshSecret();
-  const absoluteEndAt = after(at, policy.lifetimes.sessionAbsoluteSeconds);
+): { session: NewSession; held: Held } {
+  const { held, hashes } = newSecret(needs, transport);
+  const lifetime = needs.policy.lifetimes.sessions[transport];
+  const absoluteEndAt = after(at, lifetime.absoluteSeconds);
   const session: NewSession = {
-    id: secrets.id(),
+    id: needs.secrets.id(),
     accountId,
-    transport: 'bearer',
+    transport,
     device,
     ip: client.ip,
     userAgent: client.userAgent,
@@ -38,11 +60,28 @@ export function newSession(
     authTime: at,
     createdAt: at,
     lastSeenAt: at,
-    idleEndAt: idleEnd(at, absoluteEndAt, policy.lifetimes),
+    idleEndAt: idleEnd(at, absoluteEndAt, lifetime),
     absoluteEndAt,
-    refreshSecretHash: hash,
+    ...hashes,
   };
-  return { session, secret };
+  return { session, held };
+}
+
+/** The session that this browser held until now, by the hash of its cookie: a sign-in puts the new one in its place (ASVS 7.2.4). */
+export function replacedBy({ secrets }: Needs<'secrets'>, transport: Transport, { sessionToken }: Client): Buffer | null {
+  return transport === 'cookie' && sessionToken !== null ? secrets.ticketHash(sessionToken) : null;
+}
+
+/** What the client of a stored session gets. */
+export async function grant(
+  needs: Needs<'accessTokens' | 'refreshTokens' | 'csrfTokens' | 'policy'>,
+  account: Account,
+  session: Session,
+  held: Held,
+  at: Date,
+): Promise<SignedIn> {
+  if ('cookieValue' in held) return { cookie: cookieOf(needs, session, held.cookieValue, at), session, account };
+  return await grantTokens(needs, account, session, { secret: held.refreshSecret, counter: 0 }, at);
 }
 
 /** The tokens of a stored session. */

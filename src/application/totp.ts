@@ -10,10 +10,14 @@ import type { Needs } from './ports/services.ts';
 import type { Authenticators, Caller } from './ports/store.ts';
 import { raiseSession } from './raise-session.ts';
 import { newRecoveryCodes } from './recovery-codes.ts';
+import type { SessionCookie } from './session-cookie.ts';
+
+/** The recovery codes that came with it, if any, and the new cookie of a session that a browser holds. */
+export type Enrolled = { recoveryCodes: string[]; cookie: SessionCookie | null };
 
 export type TotpSetup = { secret: string; uri: string; qrCode: string };
 
-export function totp(needs: Needs<'store' | 'secrets' | 'secretBox' | 'oneTimePasswords' | 'courier' | 'clock' | 'policy'>) {
+export function totp(needs: Needs<'store' | 'secrets' | 'secretBox' | 'oneTimePasswords' | 'csrfTokens' | 'courier' | 'clock' | 'policy'>) {
   const { store, secrets, secretBox, oneTimePasswords, courier, clock, policy } = needs;
   const mail = mails(needs);
   const aboutTotp = ({ account, session }: Caller) => ({
@@ -46,7 +50,7 @@ export function totp(needs: Needs<'store' | 'secrets' | 'secretBox' | 'oneTimePa
      * Proves that the app has the secret: it is a factor from now on, in place of any before, and this session holds it. The
      * code is used up (RFC 6238 5.2). Ends in a new set of recovery codes, shown this once.
      */
-    async activate(caller: Caller, code: string, client: Client): Promise<string[] | Refusal<'invalid-code' | 'conflict'> | ChangeRefusal> {
+    async activate(caller: Caller, code: string, client: Client): Promise<Enrolled | Refusal<'invalid-code' | 'conflict'> | ChangeRefusal> {
       const at = clock.now();
       const { account, session } = caller;
       const about = aboutTotp(caller);
@@ -66,10 +70,10 @@ export function totp(needs: Needs<'store' | 'secrets' | 'secretBox' | 'oneTimePa
         }
         if (held.enrolled.includes('totp')) await factorRemoved(needs, tx, about, held.session, client, at);
         if (held.enrolled.includes('recovery_code')) await tx.outbox.enqueue(account.id, mail.recoveryCodesMade(at), at);
-        await raiseSession(tx, held.session, 'totp', at, { renews: false });
+        const { cookie } = await raiseSession(needs, tx, held.session, 'totp', at, { renews: false });
         await factorEnrolled(needs, tx, about, client, at);
         await made.store(tx, account.id, client, at);
-        return made.codes;
+        return { recoveryCodes: made.codes, cookie };
       });
       if (!isRefusal(outcome)) courier.wake();
       return outcome;

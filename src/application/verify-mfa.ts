@@ -5,11 +5,11 @@ import { auditEvent } from './audit.ts';
 import type { Needs } from './ports/services.ts';
 import { type GivenFactor, type ProofNeeds, proveSecondFactor } from './prove-second-factor.ts';
 import { secondFactorThrottle } from './second-factor-throttle.ts';
-import { grantTokens, newSession, type Tokens } from './start-session.ts';
+import { grant, newSession, replacedBy, type SignedIn } from './start-session.ts';
 
 export type MfaRefusal = Refusal<'invalid-token' | 'invalid-code' | 'account-locked' | 'account-suspended'>;
 
-export function verifyMfa(needs: ProofNeeds & Needs<'accessTokens' | 'refreshTokens' | 'clock'>) {
+export function verifyMfa(needs: ProofNeeds & Needs<'accessTokens' | 'refreshTokens' | 'csrfTokens' | 'clock'>) {
   const { store, secrets, courier, clock } = needs;
   const prove = proveSecondFactor(needs);
   const throttle = secondFactorThrottle(needs);
@@ -19,7 +19,7 @@ export function verifyMfa(needs: ProofNeeds & Needs<'accessTokens' | 'refreshTok
    * began (ASVS 6.6.2, 6.6.3). Each try is counted before anything is looked at, so that parallel guesses count too. A new
    * password, a suspension or five minutes end it.
    */
-  return async (preAuthToken: string, given: GivenFactor, client: Client): Promise<Tokens | MfaRefusal> => {
+  return async (preAuthToken: string, given: GivenFactor, client: Client): Promise<SignedIn | MfaRefusal> => {
     const at = clock.now();
     const ticketHash = secrets.ticketHash(preAuthToken);
     const ticket = await store.transaction((tx) => tx.tickets.tryOnce<PreAuth>('pre-auth', ticketHash, PRE_AUTH_TRIES, at));
@@ -50,12 +50,13 @@ export function verifyMfa(needs: ProofNeeds & Needs<'accessTokens' | 'refreshTok
         const factor = await claim(tx);
         if (factor === null) return null;
         await tx.tickets.redeem('pre-auth', ticketHash, at);
-        const { session, secret } = newSession(needs, account.id, client, context.device, [...context.proofs, { factor, at }], at);
-        await tx.sessions.open(session);
+        const begun = { ...context, proofs: [...context.proofs, { factor, at }] };
+        const { session, held } = newSession(needs, account.id, client, begun, at);
+        await tx.sessions.open(session, replacedBy(needs, session.transport, client));
         await tx.accounts.clearFailures([throttle.keyOf(accountId).identifierHash]);
         const details = { method: session.amr.join('+'), transport: session.transport };
         await tx.audit.record(auditEvent(secrets, 'LOGIN_SUCCEEDED', client, at, { accountId, sessionId: session.id, details }));
-        return { account, session, secret };
+        return { account, session, held };
       }));
     if (outcome === null) {
       const about = { ...failed, details: { ...failed.details, reason: isOffered ? 'wrong' : 'not-offered' } };
@@ -64,6 +65,6 @@ export function verifyMfa(needs: ProofNeeds & Needs<'accessTokens' | 'refreshTok
     }
     if (isRefusal(outcome)) return outcome;
     courier.wake();
-    return await grantTokens(needs, outcome.account, outcome.session, { secret: outcome.secret, counter: 0 }, at);
+    return await grant(needs, outcome.account, outcome.session, outcome.held, at);
   };
 }

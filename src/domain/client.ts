@@ -6,4 +6,8 @@ export type Client = {
   userAgent: string | null;
   /** The `X-Request-Id` of the response. */
   requestId: string;
+  /** The session that its browser holds by cookie; a sign-in replaces it. */
+  sessionToken: string | null;
+  /** What its browser keeps to be known again by. */
+  deviceToken: string | null;
 };

@@ -1,10 +1,18 @@
+/** How a client holds its session: tokens that it sends, or a cookie that its browser keeps from its scripts. */
+export type Transport = 'bearer' | 'cookie';
+
+/** NIST SP 800-63B-4 2.1.3 and 2.2.3: 30 days at AAL1; an hour without use and a day in all at AAL2. */
+export type SessionLifetime = {
+  /** It ends after this long without use: of a refresh token, or of the cookie. */
+  idleSeconds: number;
+  /** It ends this long after sign-in in any case. */
+  absoluteSeconds: number;
+};
+
 /** How long things live, in seconds, as set by the operator. */
 export type Lifetimes = {
   accessTokenSeconds: number;
-  /** A bearer session ends after this long without a refresh. */
-  refreshTokenSeconds: number;
-  /** A bearer session ends this long after sign-in, refreshed or not (NIST SP 800-63B-4 2.1.3: 30 days at AAL1). */
-  sessionAbsoluteSeconds: number;
+  sessions: Record<Transport, SessionLifetime>;
   /** How long a replaced refresh token still yields the same successor. */
   refreshReuseGraceSeconds: number;
 };
@@ -24,8 +32,16 @@ export function secondsUntil(instant: Date, now: Date): number {
   return Math.max(0, Math.ceil((instant.getTime() - now.getTime()) / 1000));
 }
 
-/** When a bearer session ends if nobody refreshes it again: the idle end, cut at the absolute one. */
-export function idleEnd(now: Date, absoluteEndAt: Date, lifetimes: Lifetimes): Date {
-  const idle = after(now, lifetimes.refreshTokenSeconds);
+/** How far apart two writes of a session's use are, at least. */
+const MOST_TOUCH_SECONDS = 60;
+
+/** How long the use of a cookie session stays unwritten: a minute, or less where that would be much of its idle time. */
+export function touchSeconds({ idleSeconds }: SessionLifetime): number {
+  return Math.min(MOST_TOUCH_SECONDS, idleSeconds / 4);
+}
+
+/** When a session ends if nobody uses it again: the idle end, cut at the absolute one. */
+export function idleEnd(now: Date, absoluteEndAt: Date, { idleSeconds }: SessionLifetime): Date {
+  const idle = after(now, idleSeconds);
   return idle < absoluteEndAt ? idle : absoluteEndAt;
 }

@@ -1,5 +1,6 @@
 import type { Proof, SecondFactor } from './assurance.ts';
 import type { Client } from './client.ts';
+import type { Transport } from './lifetimes.ts';
 import { networkOf } from './network.ts';
 
 /** What a single-use secret is for. A ticket of one purpose is nothing to another. */
@@ -21,6 +22,7 @@ export type PreAuth = {
   /** What it may be finished with: what was told to the client, and nothing else. */
   methods: SecondFactor[];
   device: string | null;
+  transport: Transport;
   network: string;
   userAgent: string | null;
 };

@@ -1,59 +1,108 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { AccessTokens, Clock, Policy, RateLimiter } from '#application/ports/services.ts';
-import type { Store } from '#application/ports/store.ts';
+import type { AccessTokens, Clock, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
+import type { Authenticated, Store } from '#application/ports/store.ts';
 import { refuseAal1, refuseWithoutStepUp } from '#domain/assurance.ts';
-import { refuse } from '#domain/problems.ts';
+import { touchSeconds } from '#domain/lifetimes.ts';
+import { type Refusal, refuse } from '#domain/problems.ts';
 import { permissionsOf } from '#domain/roles.ts';
+import { clientOf } from './client.ts';
+import type { Cookies } from './cookies.ts';
+import { type Csrf, isSafe } from './csrf.ts';
 import { addLimitHeaders } from './limits.ts';
 import { RefusalError } from './problem.ts';
 import type { Access, Principal } from './route.ts';
 
-type Needs = { store: Pick<Store, 'hot' | 'read'>; accessTokens: AccessTokens; limiter: RateLimiter; clock: Clock; policy: Policy };
+type Needs = {
+  store: Pick<Store, 'hot' | 'read'>;
+  accessTokens: AccessTokens;
+  secrets: Secrets;
+  limiter: RateLimiter;
+  clock: Clock;
+  policy: Policy;
+  cookies: Cookies;
+  csrf: Csrf;
+};
 
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
-
-/**
- * Who is calling: the bearer token's signature and claims, then the live session in the store, so that a revocation holds at
- * once (ASVS 7.4.1). A store that does not answer is a 503, never a 401. Changing routes draw on the account's limit.
- * @throws RefusalError unauthenticated, account-suspended, insufficient-user-authentication, forbidden or rate-limited
- */
-export function accessCheck({ store, accessTokens, limiter, clock, policy }: Needs) {
+export function accessCheck({ store, accessTokens, secrets, limiter, clock, policy, cookies, csrf }: Needs) {
   const { isRequired, stepUpMaxAgeSeconds } = policy.secondFactors;
-  return async (request: FastifyRequest, reply: FastifyReply, access: Exclude<Access, 'public'>): Promise<Principal> => {
+  const lifetime = policy.lifetimes.sessions.cookie;
+  const slide = { idleSeconds: lifetime.idleSeconds, touchSeconds: touchSeconds(lifetime) };
+
+  async function byToken(token: string): Promise<Authenticated | null> {
     const now = clock.now();
-    const token = bearerOf(request);
-    if (token === null) throw unauthenticated('Bearer');
     const claims = accessTokens.verify(token, now);
-    const live = claims && (await store.hot.authenticate(claims.sessionId, now));
-    if (!live || live.account.id !== claims.accountId) throw unauthenticated('Bearer error="invalid_token"');
-    if (live.account.status === 'suspended') throw new RefusalError(refuse('account-suspended'));
+    const found = claims && (await store.hot.authenticate(claims.sessionId, now));
+    return found?.account.id === claims?.accountId ? found : null;
+  }
+
+  /**
+   * Who is calling, if anybody says so: by bearer token (its signature and claims) or by cookie, and then by the live session in
+   * the store, so that a revocation holds at once (ASVS 7.4.1). A store that does not answer is a 503, never a 401. What a cookie
+   * speaks for must come from a page of ours. The access token of a cookie session is for other services: here it only reads, or
+   * whoever got hold of it could do without the CSRF token.
+   * @throws RefusalError unauthenticated, session-superseded, account-suspended, csrf or forbidden
+   */
+  async function identify(request: FastifyRequest): Promise<Principal | null> {
+    const authorization = request.raw.headersDistinct['authorization'];
+    const cookie = authorization === undefined ? cookies.read(request, 'session') : null;
+    if (authorization === undefined && cookie === null) return null;
+    const bearer = bearerOf(authorization);
+    if (cookie === null && bearer === null) throw unauthenticated('Bearer');
+    const found =
+      cookie === null
+        ? bearer && (await byToken(bearer))
+        : await store.hot.authenticateByCookie(secrets.ticketHash(cookie), clientOf(request, cookies), slide, clock.now());
+    if (!found) throw unauthenticated('Bearer error="invalid_token"');
+    const { account, session, endedBecause } = found;
+    if (endedBecause === 'superseded') throw unauthenticated('Bearer error="invalid_token"', refuse('session-superseded'));
+    if (endedBecause !== null) throw unauthenticated('Bearer error="invalid_token"');
+    if (account.status === 'suspended') throw new RefusalError(refuse('account-suspended'));
+    const forged = cookie === null ? null : csrf.refuseForged(request, session.id);
+    if (forged) throw new RefusalError(forged);
+    if (cookie === null && session.transport === 'cookie' && !isSafe(request)) {
+      throw new RefusalError(refuse('forbidden', { detail: 'Changes are made with the session cookie and its CSRF token.' }));
+    }
+    return { account, session };
+  }
+
+  /**
+   * Lets in whom the route is open to. Changing routes draw on the account's limit.
+   * @throws RefusalError as `identify`, or insufficient-user-authentication, forbidden or rate-limited
+   */
+  async function guard(request: FastifyRequest, reply: FastifyReply, access: Exclude<Access, 'public'>): Promise<Principal> {
+    const principal = await identify(request);
+    if (principal === null) throw unauthenticated('Bearer');
+    const { account, session } = principal;
     const needsAal2 = access.aal === 'aal2' || (isRequired && !access.beforeSecondFactor);
-    if (needsAal2 && live.session.acr !== 'aal2') throw new RefusalError(refuseAal1('A second factor is needed here.'));
+    if (needsAal2 && session.acr !== 'aal2') throw new RefusalError(refuseAal1('A second factor is needed here.'));
     if (access.stepUp) {
-      const enrolled = await store.read((records) => records.authenticators.secondFactors(live.account.id));
-      const refusal = refuseWithoutStepUp(live.session, enrolled, stepUpMaxAgeSeconds, now);
+      const enrolled = await store.read((records) => records.authenticators.secondFactors(account.id));
+      const refusal = refuseWithoutStepUp(session, enrolled, stepUpMaxAgeSeconds, clock.now());
       if (refusal) throw new RefusalError(refusal);
     }
-    if (access.permission && !permissionsOf(live.account.roles).includes(access.permission)) throw new RefusalError(refuse('forbidden'));
-    if (!SAFE_METHODS.has(request.method)) {
-      const { allowed, readings } = await limiter.take([{ limit: 'per-user', key: live.account.id }], 'local');
+    if (access.permission && !permissionsOf(account.roles).includes(access.permission)) throw new RefusalError(refuse('forbidden'));
+    if (!isSafe(request)) {
+      const { allowed, readings } = await limiter.take([{ limit: 'per-user', key: account.id }], 'local');
       addLimitHeaders(reply, readings);
       if (!allowed) {
         const retryAfterSeconds = Math.max(...readings.map((reading) => reading.retryAfterSeconds));
         throw new RefusalError(refuse('rate-limited', { retryAfterSeconds }));
       }
     }
-    return live;
-  };
+    return principal;
+  }
+
+  return { identify, guard };
 }
 
+export type AccessCheck = ReturnType<typeof accessCheck>;
+
 /** The bearer token of RFC 6750 2.1. Two Authorization headers are nobody's: Node joins some headers and drops others. */
-export function bearerOf(request: FastifyRequest): string | null {
-  const given = request.raw.headersDistinct['authorization'];
+function bearerOf(given: readonly string[] | undefined): string | null {
   if (given?.length !== 1) return null;
   return /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(given[0] ?? '')?.[1] ?? null;
 }
 
-function unauthenticated(challenge: string): RefusalError {
-  return new RefusalError(refuse('unauthenticated'), { 'www-authenticate': challenge });
+function unauthenticated(challenge: string, refusal: Refusal = refuse('unauthenticated')): RefusalError {
+  return new RefusalError(refusal, { 'www-authenticate': challenge });
 }

@@ -19,6 +19,11 @@ export const displayName = z
   .max(100)
   .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'It must be one line of text.');
 
+export const transport = z
+  .enum(['bearer', 'cookie'])
+  .default('bearer')
+  .describe('bearer: tokens in the answer; cookie: a session cookie, for browsers');
+
 export const deviceName = displayName.describe('shown in the list of sessions');
 
 /** A password as it comes: the policy is asked later, a longer one costs nothing to refuse. */

@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { isRefusal, refuse } from '#domain/problems.ts';
-import type { accessCheck } from './access.ts';
-import { bearerOf } from './access.ts';
+import type { AccessCheck } from './access.ts';
 import { clientOf } from './client.ts';
+import type { Cookies } from './cookies.ts';
+import type { Csrf } from './csrf.ts';
 import { limitConfig } from './limits.ts';
 import { RefusalError, sendProblem } from './problem.ts';
 import type { Access, Principal, Route } from './route.ts';
@@ -18,10 +19,13 @@ declare module 'fastify' {
   }
 }
 
+/** What stands between a request and its handler. */
+export type Edge = { access: AccessCheck; csrf: Csrf; cookies: Cookies; issuer: string };
+
 /** Registers the routes and their aliases; every one is validated, limited, guarded and answered in the same way. */
-export function mount(app: FastifyInstance, routes: readonly Route[], authenticate: ReturnType<typeof accessCheck>, issuer: string): void {
+export function mount(app: FastifyInstance, routes: readonly Route[], edge: Edge): void {
   app.decorateRequest('principal', null);
-  for (const route of routes) for (const url of urlsOf(route)) mountAt(app, route, url, authenticate, issuer);
+  for (const route of routes) for (const url of urlsOf(route)) mountAt(app, route, url, edge);
 }
 
 /** The paths of a route, its own first: the others are deprecated. */
@@ -48,28 +52,24 @@ export function requireAccess(app: FastifyInstance): void {
   });
 }
 
-function mountAt(app: FastifyInstance, route: Route, url: string, authenticate: ReturnType<typeof accessCheck>, issuer: string): void {
+function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge): void {
   const { access, body, params, query } = route;
+  const { cookies, issuer } = edge;
   const isApi = route.path.startsWith('/api/');
   app.route({
     method: route.method,
     url: url.replace(/\{(\w+)\}/g, ':$1'),
     config: { access, ...(isApi ? { rateLimit: limitConfig(route.limits ?? []) } : {}) },
-    ...(access === 'public'
-      ? {}
-      : {
-          preParsing: async (request: FastifyRequest, reply: FastifyReply) => {
-            request.principal = await authenticate(request, reply, access);
-          },
-        }),
+    preParsing: async (request: FastifyRequest, reply: FastifyReply) => {
+      request.principal = await principalOf(request, reply, route, edge);
+    },
     handler: async (request, reply) => {
       const call = {
         body: body ? parsed(body, request.body, '') : undefined,
         params: params ? parsed(params, request.params, '/path') : undefined,
         query: query ? parsed(query, request.query, '/query') : undefined,
-        client: clientOf(request),
+        client: clientOf(request, cookies),
         principal: request.principal,
-        bearer: access === 'public' ? bearerOf(request) : null,
         ifNoneMatch: request.headers['if-none-match'],
         accept: request.headers.accept ?? '',
       };
@@ -77,6 +77,7 @@ function mountAt(app: FastifyInstance, route: Route, url: string, authenticate: 
       if (isRefusal(answer)) return sendProblem(reply, answer, issuer);
       if (isApi || !answer.headers?.['cache-control']) reply.header('cache-control', 'no-store');
       reply.code(answer.status).headers(answer.headers ?? {});
+      cookies.write(request, reply, answer.cookies ?? []);
       if (answer.body === undefined || typeof answer.body === 'string' || Buffer.isBuffer(answer.body)) return reply.send(answer.body);
       // The response schema is a filter: what it does not list is dropped, what it lists must be there (ASVS 15.3.1).
       const schema = route.responses[answer.status]?.schema;
@@ -84,6 +85,15 @@ function mountAt(app: FastifyInstance, route: Route, url: string, authenticate: 
       return reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(schema.parse(answer.body)));
     },
   });
+}
+
+/** Who calls, as far as the route asks. @throws RefusalError as the access check, or csrf for a sign-in from a foreign page */
+async function principalOf(request: FastifyRequest, reply: FastifyReply, route: Route, { access, csrf }: Edge): Promise<Principal | null> {
+  if (route.access !== 'public') return await access.guard(request, reply, route.access);
+  if (route.session === 'if-there') return await access.identify(request);
+  const foreign = route.session === 'begins' ? csrf.refuseForeign(request) : null;
+  if (foreign) throw new RefusalError(foreign);
+  return null;
 }
 
 /** @throws RefusalError with a JSON Pointer for each fault; unknown fields are faults (ASVS 15.3.3) */

@@ -17,14 +17,19 @@ const TAGS: Record<string, string> = {
 };
 
 /** What the edge itself may answer, by what the route declares. */
-function edgeProblems({ access, body, params, query, limits, path, method }: Route): ProblemCode[] {
+function edgeProblems({ access, session, body, params, query, limits, path, method }: Route): ProblemCode[] {
   const codes: ProblemCode[] = ['misdirected-request', 'internal-error'];
   if (body || params || query) codes.push('invalid-request');
   if (body) codes.push('payload-too-large', 'unsupported-media-type');
   if (path.startsWith('/api/')) codes.push('rate-limited');
   if (path.startsWith('/api/') || limits) codes.push('unavailable');
+  if (session === 'begins') codes.push('csrf');
+  if (access !== 'public' || session === 'if-there') {
+    codes.push('unauthenticated', 'session-superseded', 'account-suspended', 'csrf');
+    if (method !== 'GET') codes.push('forbidden'); // the access token of a cookie session
+  }
   if (access !== 'public') {
-    codes.push('unauthenticated', 'account-suspended', ...(access.permission ? (['forbidden'] as const) : []));
+    if (access.permission) codes.push('forbidden');
     if (access.stepUp || access.aal === 'aal2' || !access.beforeSecondFactor) codes.push('insufficient-user-authentication');
   }
   return method === 'GET' || body ? codes : [...codes, 'unsupported-media-type'];
@@ -63,7 +68,15 @@ export function openApiDocument(
     })),
     paths,
     components: {
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'An access token of this service' } },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'An access token of this service' },
+        cookie: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: '__Host-session',
+          description: 'A sign-in with `transport: cookie`. Changes need the csrf_token cookie as X-CSRF-Token too.',
+        },
+      },
       schemas,
     },
   };
@@ -78,7 +91,7 @@ function operationOf(route: Route, url: string, index: number, schemas: Json): J
     summary: route.summary,
     ...(route.description === undefined ? {} : { description: route.description }),
     ...(index > 0 ? { deprecated: true } : {}),
-    security: route.access === 'public' ? [] : [{ bearer: [] }],
+    security: securityOf(route),
     ...parametersOf(route, schemas),
     ...(route.body
       ? {
@@ -90,6 +103,13 @@ function operationOf(route: Route, url: string, index: number, schemas: Json): J
       : {}),
     responses: { ...successesOf(route, schemas), ...problemResponses(problemsOf(route)) },
   };
+}
+
+/** By token or by cookie; a public route may be called by nobody as well. */
+function securityOf({ access, session }: Route): Json[] {
+  const either: Json[] = [{ bearer: [] }, { cookie: [] }];
+  if (access !== 'public') return either;
+  return session === 'if-there' ? [{}, ...either] : [];
 }
 
 function parametersOf({ params, query }: Route, schemas: Json): Json {

@@ -5,6 +5,7 @@ import type { Client } from '#domain/client.ts';
 import type { ProblemCode, Refusal } from '#domain/problems.ts';
 import type { RateLimitName } from '#domain/rate-limit.ts';
 import type { Permission } from '#domain/roles.ts';
+import type { Cookie } from './cookies.ts';
 
 /** Who may call: everybody, or a live session of at least this strength with this permission. There is no default. */
 export type Access =
@@ -28,8 +29,6 @@ export type Call<Body, Params, Query, Who> = {
   query: Query;
   client: Client;
   principal: Who;
-  /** The bearer token as sent, for the one public route that takes one if it is there (logout). */
-  bearer: string | null;
   /** `If-None-Match`, for the routes that a client may keep a copy of. */
   ifNoneMatch: string | undefined;
   /** `Accept`, for the page that is data too. */
@@ -37,7 +36,7 @@ export type Call<Body, Params, Query, Who> = {
 };
 
 /** A body that is text or bytes goes out as it is (with its own content type); anything else through the response schema. */
-export type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
+export type Answer = { status: number; body?: unknown; headers?: Record<string, string>; cookies?: readonly Cookie[] };
 
 /**
  * A route's header is its contract: schema, problems, access and limits are one declaration, from which validation,
@@ -58,6 +57,11 @@ export type RouteDefinition<
   summary: string;
   description?: string;
   access: Permitted;
+  /**
+   * What a public route has to do with sessions. `if-there`: whoever shows one is told to the handler, and it must be valid.
+   * `begins`: it answers with one, so that no foreign page may ask for it.
+   */
+  session?: 'if-there' | 'begins';
   /** Buckets per address besides `per-ip`. A route with any is critical: without the limiter it answers 503. */
   limits?: readonly RateLimitName[];
   /** The codes that its flow may answer; those of the edge (validation, access, limits, outages) are added by themselves. */
@@ -72,7 +76,7 @@ export type RouteDefinition<
   /** Status → what it means and the schema of the body (none: no body). */
   responses: Record<number, { description: string; schema?: z.ZodType }>;
   handler: (
-    call: Call<z.output<Body>, z.output<Params>, z.output<Query>, Permitted extends 'public' ? null : Principal>,
+    call: Call<z.output<Body>, z.output<Params>, z.output<Query>, Permitted extends 'public' ? Principal | null : Principal>,
   ) => Promise<Answer | Refusal>;
 };
 

@@ -2,10 +2,12 @@ import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
-import type { AccessTokens, Clock, Policy, RateLimiter } from '#application/ports/services.ts';
+import type { AccessTokens, Clock, CsrfTokens, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
 import { refuse } from '#domain/problems.ts';
 import { accessCheck } from './access.ts';
+import { cookies as cookiesOf } from './cookies.ts';
+import { csrf as csrfOf } from './csrf.ts';
 import { hostCheck } from './hosts.ts';
 import { installJsonBody } from './json-body.ts';
 import { installLimits } from './limits.ts';
@@ -21,6 +23,10 @@ export type HttpSettings = {
   productName: string;
   version: string;
   corsOrigins: string[];
+  /** Of our own pages: no request from them is foreign. */
+  ownOrigins: string[];
+  /** Development over http://localhost, see cookies.ts. */
+  allowsPlainCookies: boolean;
   allowedHosts: string[];
   /** Addresses and CIDRs of proxies; nobody else's X-Forwarded-For counts. */
   trustProxy: string[];
@@ -30,6 +36,8 @@ export type ServerParts = {
   routes: Route[];
   store: Pick<Store, 'hot' | 'read'>;
   accessTokens: AccessTokens;
+  csrfTokens: CsrfTokens;
+  secrets: Secrets;
   limiter: RateLimiter;
   clock: Clock;
   policy: Policy;
@@ -46,6 +54,8 @@ export async function buildServer({
   routes,
   store,
   accessTokens,
+  csrfTokens,
+  secrets,
   limiter,
   clock,
   policy,
@@ -81,11 +91,15 @@ export async function buildServer({
       origin: settings.corsOrigins,
       methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
       exposedHeaders: ['X-Request-Id', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'WWW-Authenticate'],
+      credentials: true,
       maxAge: 600,
     });
   }
   await installLimits(app, limiter);
-  mount(app, routes, accessCheck({ store, accessTokens, limiter, clock, policy }), issuer);
+  const cookies = cookiesOf({ allowsPlain: settings.allowsPlainCookies });
+  const csrf = csrfOf({ csrfTokens, cookies, ownOrigins: [...settings.ownOrigins, ...settings.corsOrigins] });
+  const access = accessCheck({ store, accessTokens, secrets, limiter, clock, policy, cookies, csrf });
+  mount(app, routes, { access, csrf, cookies, issuer });
   await reference(app, openApiDocument(routes, urlsOf, { title: settings.productName, issuer, version: settings.version }));
   installNotFound(app, issuer, methodsByPath(routes));
   return app;

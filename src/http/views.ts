@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { MfaRequired } from '#application/mfa-required.ts';
 import type { Account, Passkey, Session } from '#application/ports/store.ts';
-import type { Tokens } from '#application/start-session.ts';
+import type { SignedIn, Tokens } from '#application/start-session.ts';
+import { sessionCookies } from './cookies.ts';
+import type { Answer } from './route.ts';
 
 /** Records as clients see them: snake_case, times in RFC 3339, nothing that is not listed here. */
 
@@ -32,6 +34,19 @@ export const TokensView = z
   })
   .meta({ id: 'Tokens' });
 
+/** What a sign-in with `transport: cookie` answers: the session itself stands in the cookie alone. */
+export const CookieSessionView = z
+  .object({
+    status: z.literal('authenticated'),
+    session_id: z.uuid(),
+    csrf_token: z.string().describe('the csrf_token cookie, for X-CSRF-Token'),
+    user: User,
+  })
+  .meta({ id: 'CookieSession' });
+
+/** A session, as its transport asks. */
+export const SignedInView = z.union([TokensView, CookieSessionView]);
+
 export const Method = z.enum(['webauthn', 'totp', 'sms', 'recovery_code']);
 
 export const MfaRequiredView = z
@@ -43,8 +58,8 @@ export const MfaRequiredView = z
   })
   .meta({ id: 'MfaRequired' });
 
-/** What a sign-in answers: tokens, or that a second factor is needed. */
-export const SignInView = z.discriminatedUnion('status', [TokensView, MfaRequiredView]);
+/** What a sign-in answers: a session, or that a second factor is needed. */
+export const SignInView = z.union([TokensView, CookieSessionView, MfaRequiredView]);
 
 export const PasskeyView = z
   .object({
@@ -64,7 +79,7 @@ export const SessionView = z
   .object({
     id: z.uuid(),
     current: z.boolean().describe('whether it is the one that asks'),
-    transport: z.enum(['bearer']),
+    transport: z.enum(['bearer', 'cookie']),
     device: z.string().nullable().describe('the device_name given at sign-in'),
     ip: z.string(),
     user_agent: z.string().nullable(),
@@ -100,10 +115,29 @@ export function tokensView(tokens: Tokens): z.input<typeof TokensView> {
   };
 }
 
-export function signInView(outcome: Tokens | MfaRequired): z.input<typeof SignInView> {
-  if (!('preAuthToken' in outcome)) return tokensView(outcome);
+/** The answer to whoever has signed in: tokens, or cookies. */
+export function signedIn(outcome: SignedIn): Answer {
+  if (!('cookie' in outcome)) return { status: 200, body: tokensView(outcome) };
+  const { cookie, session, account } = outcome;
+  const body: z.input<typeof CookieSessionView> = {
+    status: 'authenticated',
+    session_id: session.id,
+    csrf_token: cookie.csrfToken,
+    user: userView(account),
+  };
+  return { status: 200, body, cookies: sessionCookies(cookie) };
+}
+
+export function signInAnswer(outcome: SignedIn | MfaRequired): Answer {
+  if (!('preAuthToken' in outcome)) return signedIn(outcome);
   const { preAuthToken, expiresInSeconds, methods } = outcome;
-  return { status: 'mfa_required', pre_auth_token: preAuthToken, expires_in: expiresInSeconds, methods };
+  const body: z.input<typeof MfaRequiredView> = {
+    status: 'mfa_required',
+    pre_auth_token: preAuthToken,
+    expires_in: expiresInSeconds,
+    methods,
+  };
+  return { status: 200, body };
 }
 
 export function passkeyView(passkey: Passkey): z.input<typeof PasskeyView> {

@@ -62,10 +62,12 @@ describe('access', () => {
       for (const prefix of ['/api/auth/', '/api/v1/auth/', '/auth/']) {
         const url = path.replace('/api/auth/', prefix).replace('{id}', person.sessionId);
         for (const token of wrong) {
-          const headers = { cookie: `__Host-session=${token}; session=${token}` };
-          const answer = await service.api().request(method, url, token === undefined ? {} : { token, headers });
-          expect(`${method} ${url} ${answer.status} ${codeOf(answer.body)}`).toBe(`${method} ${url} 401 unauthenticated`);
-          expect(answer.headers['www-authenticate']).toMatch(/^Bearer/);
+          const asCookie = { headers: { cookie: `__Host-session=${token}; session=${token}` } };
+          for (const sent of token === undefined ? [{}] : [{ token }, asCookie, { token, ...asCookie }]) {
+            const answer = await service.api().request(method, url, sent);
+            expect(`${method} ${url} ${answer.status} ${codeOf(answer.body)}`).toBe(`${method} ${url} 401 unauthenticated`);
+            expect(answer.headers['www-authenticate']).toMatch(/^Bearer/);
+          }
         }
       }
     }

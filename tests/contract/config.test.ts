@@ -41,7 +41,14 @@ describe('the settings', () => {
     expect(config.policy).toMatchObject({
       passwords: { minLength: 8, requireUppercase: false, requireNumbers: false, requireSpecialChars: false },
       lockout: { maxAttempts: 5, lockSeconds: 1800 },
-      lifetimes: { accessTokenSeconds: 900, refreshTokenSeconds: 604_800, refreshReuseGraceSeconds: 10 },
+      lifetimes: {
+        accessTokenSeconds: 900,
+        refreshReuseGraceSeconds: 10,
+        sessions: {
+          bearer: { idleSeconds: 604_800, absoluteSeconds: 2_592_000 },
+          cookie: { idleSeconds: 3600, absoluteSeconds: 86_400 },
+        },
+      },
     });
     expect(config.rateLimits).toEqual({
       'per-ip': { capacity: 50, windowSeconds: 60 },

@@ -9,7 +9,7 @@ import { codeOf, type Seen } from './openapi-check.ts';
 /** Where a client calls from, and what it says of itself. */
 export type Caller = { ip?: string; userAgent?: string };
 
-export type Answer = Omit<Seen, 'body'> & { body: Wire };
+export type Answer = Omit<Seen, 'body'> & { body: Wire; setCookies: string[] };
 
 /** Every field that an answer can have: the OpenAPI check vouches for those that a test asks for. */
 export type Wire = Omit<z.output<typeof TokensView>, 'status'> &
@@ -27,6 +27,7 @@ export type Wire = Omit<z.output<typeof TokensView>, 'status'> &
     qr_code: string;
     challenge: string;
     acr: string;
+    csrf_token: string;
   };
 
 export type Sent = { body?: unknown; raw?: string; token?: string; headers?: Record<string, string> };
@@ -86,7 +87,8 @@ function exchange(
 function answerOf(method: string, path: string, { statusCode = 0, headers: given }: IncomingMessage, text: string): Answer {
   const headers = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, String(value)]));
   const isJson = /\bjson\b/.test(headers['content-type'] ?? '');
-  return { method, path, status: statusCode, headers, text, body: isJson && text !== '' ? JSON.parse(text) : {} };
+  const setCookies = given['set-cookie'] ?? [];
+  return { method, path, status: statusCode, headers, setCookies, text, body: isJson && text !== '' ? JSON.parse(text) : {} };
 }
 
 /** The answer is this problem. */

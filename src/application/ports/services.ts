@@ -16,6 +16,7 @@ export type Services = {
   commonPasswords: CommonPasswords;
   accessTokens: AccessTokens;
   refreshTokens: RefreshTokens;
+  csrfTokens: CsrfTokens;
   secrets: Secrets;
   secretBox: SecretBox;
   oneTimePasswords: OneTimePasswords;
@@ -106,6 +107,12 @@ export interface RefreshTokens {
   encode(parts: RefreshTokenParts): string;
   /** @returns null unless the server made it: garbage never reaches the database */
   decode(token: string): RefreshTokenParts | null;
+}
+
+/** What a page shows to prove that it may use the cookie of its session (ASVS 3.5.1). */
+export interface CsrfTokens {
+  issue(sessionId: string): string;
+  isFor(sessionId: string, token: string): boolean;
 }
 
 export interface Secrets {

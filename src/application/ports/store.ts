@@ -1,6 +1,7 @@
 import type { Acr, Amr, Proof, SecondFactor } from '#domain/assurance.ts';
 import type { AuditEvent } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
+import type { Transport } from '#domain/lifetimes.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
 import type { PhoneNumber } from '#domain/phone.ts';
 import type { Role } from '#domain/roles.ts';
@@ -36,12 +37,22 @@ export type Account = {
 
 export type AccountWithPassword = Account & { passwordHash: string | null };
 
-export type SessionEnd = 'logout' | 'ended-by-user' | 'password-changed' | 'password-reset' | 'refresh-token-reused' | 'factor-changed';
+export type SessionEnd =
+  | 'logout'
+  | 'ended-by-user'
+  | 'password-changed'
+  | 'password-reset'
+  | 'refresh-token-reused'
+  | 'factor-changed'
+  /** Another sign-in of the same browser took its place. */
+  | 'replaced'
+  /** MAX_SESSIONS_PER_USER. */
+  | 'superseded';
 
 export type Session = {
   id: string;
   accountId: string;
-  transport: 'bearer';
+  transport: Transport;
   device: string | null;
   ip: string;
   userAgent: string | null;
@@ -59,10 +70,16 @@ export type Session = {
 /** With what was proved in it, which `amr` and `acr` follow from. */
 export type SessionWithProofs = Session & { proofs: Proof[] };
 
-export type NewSession = SessionWithProofs & { refreshSecretHash: Buffer };
+/** What a session is known by: the hash of what its refresh tokens carry, or that of its cookie. */
+export type SessionSecret = { refreshSecretHash: Buffer; cookieHash: null } | { refreshSecretHash: null; cookieHash: Buffer };
+
+export type NewSession = SessionWithProofs & SessionSecret;
 
 /** Who makes a request, as read from the store for it. */
 export type Caller = { account: Account; session: Session };
+
+/** A session that was found, alive or ended before its time. */
+export type Authenticated = Caller & { endedBecause: SessionEnd | null };
 
 /** A message ready to send, sealed: what it says is readable to the worker only (it holds live tokens). */
 export type OutboxMessage = {
@@ -225,9 +242,14 @@ export interface Writes extends Reads {
     endBySecret(sessionId: string, refreshSecretHash: Buffer, reason: SessionEnd, at: Date): Promise<string | null>;
     /** Ends all of them, but for `exceptId`. @returns how many lived */
     endAll(accountId: string, reason: SessionEnd, at: Date, exceptId?: string): Promise<number>;
-    /** A new refresh secret: every refresh token given out before is dead. @returns the session as it is now, null when it ended */
-    renewSecret(sessionId: string, refreshSecretHash: Buffer, idleEndAt: Date, at: Date): Promise<Session | null>;
-    open(session: NewSession): Promise<void>;
+    /** Ends the session of this cookie. */
+    endByCookie(cookieHash: Buffer, reason: SessionEnd, at: Date): Promise<void>;
+    /** A new secret: what was given out before is dead. @returns the session as it is now, null when it ended */
+    renewSecret(sessionId: string, secret: SessionSecret, idleEndAt: Date, at: Date): Promise<Session | null>;
+    /** A new cookie, and nothing else: the one before is dead. */
+    renewCookie(sessionId: string, cookieHash: Buffer): Promise<void>;
+    /** Opens it, and ends the one whose cookie `replaces` is the hash of. */
+    open(session: NewSession, replaces: Buffer | null): Promise<void>;
     /** The session with what was proved in it, locked; null when it does not live. */
     lockWithProofs(sessionId: string, at: Date): Promise<SessionWithProofs | null>;
     setProofs(session: SessionWithProofs): Promise<void>;
@@ -292,7 +314,7 @@ export interface HotPaths {
    */
   openSession(input: {
     accountId: string;
-    begun: { session: NewSession } | { preAuth: NewTicket & { context: PreAuth } };
+    begun: { session: NewSession; replaces: Buffer | null } | { preAuth: NewTicket & { context: PreAuth } };
     key: ThrottleKey;
     seenPasswordHash: string;
     /** The same password under the parameters of today, when those changed. */
@@ -300,8 +322,16 @@ export interface HotPaths {
     event: AuditEvent;
   }): Promise<'opened' | 'locked' | 'changed'>;
 
-  /** The session of an access token and its account, while the session lives. */
-  authenticate(sessionId: string, at: Date): Promise<{ session: Session; account: Account } | null>;
+  /** The session of an access token and its account; null for one that ran out or never was. */
+  authenticate(sessionId: string, at: Date): Promise<Authenticated | null>;
+
+  /** The same by the cookie. Its use is written down, and the idle end moved, when the last time was `touchSeconds` ago. */
+  authenticateByCookie(
+    cookieHash: Buffer,
+    client: { ip: string; userAgent: string | null },
+    slide: { idleSeconds: number; touchSeconds: number },
+    at: Date,
+  ): Promise<Authenticated | null>;
 
   /**
    * The use of a refresh token as one UPDATE (RFC 9700 4.14.2, CVE-2026-1035: never check, then mark).

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { login } from '#application/login.ts';
 import { isRefusal } from '#domain/problems.ts';
-import { deviceName, honeypot, password } from '../fields.ts';
+import { deviceName, honeypot, password, transport } from '../fields.ts';
 import { route } from '../route.ts';
-import { SignInView, signInView } from '../views.ts';
+import { SignInView, signInAnswer } from '../views.ts';
 
 const identifier = z.string().min(1).max(254);
 
@@ -14,6 +14,7 @@ export function loginRoute(use: ReturnType<typeof login>) {
     tag: 'Signing in',
     summary: 'Sign in with a password',
     access: 'public',
+    session: 'begins',
     limits: ['login'],
     problems: ['invalid-credentials', 'account-locked', 'email-not-verified', 'account-suspended', 'forbidden'],
     body: z
@@ -22,7 +23,7 @@ export function loginRoute(use: ReturnType<typeof login>) {
         email: identifier.optional(),
         username: identifier.optional(),
         password,
-        transport: z.enum(['bearer']).default('bearer'),
+        transport,
         device_name: deviceName.optional(),
         website_url: honeypot.optional(),
       })
@@ -35,11 +36,12 @@ export function loginRoute(use: ReturnType<typeof login>) {
       const input = {
         identifier: body.identifier ?? body.email ?? body.username ?? '',
         password: body.password,
+        transport: body.transport,
         device: body.device_name ?? null,
         honeypot: body.website_url ?? '',
       };
       const outcome = await use(input, client);
-      return isRefusal(outcome) ? outcome : { status: 200, body: signInView(outcome) };
+      return isRefusal(outcome) ? outcome : signInAnswer(outcome);
     },
   });
 }

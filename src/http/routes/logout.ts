@@ -1,8 +1,12 @@
 import { z } from 'zod';
 import type { logout } from '#application/logout.ts';
 import { isRefusal, refuse } from '#domain/problems.ts';
+import { NO_SESSION_COOKIES } from '../cookies.ts';
 import { refreshToken } from '../fields.ts';
 import { route } from '../route.ts';
+
+/** What the browser keeps of this origin goes. Not its cookies as such: those of neighbour hosts and the device's own would go too. */
+const FORGET = { 'clear-site-data': '"cache", "storage"' };
 
 export function logoutRoute(use: ReturnType<typeof logout>) {
   return route({
@@ -10,17 +14,18 @@ export function logoutRoute(use: ReturnType<typeof logout>) {
     path: '/api/auth/logout',
     tag: 'Signing in',
     summary: 'End this session',
-    description: 'With an access token as bearer, or with the refresh token in the body.',
+    description: 'With an access token as bearer, with the session cookie, or with the refresh token in the body.',
     access: 'public',
-    problems: ['unauthenticated', 'invalid-refresh-token'],
+    session: 'if-there',
+    problems: ['invalid-refresh-token'],
     body: z.strictObject({ refresh_token: refreshToken.optional() }).optional(),
     responses: { 204: { description: 'The session is gone' } },
-    async handler({ body, bearer, client }) {
-      const credential =
-        body?.refresh_token !== undefined ? { refreshToken: body.refresh_token } : bearer !== null ? { accessToken: bearer } : null;
-      if (credential === null) return refuse('unauthenticated');
-      const outcome = await use(credential, client);
-      return isRefusal(outcome) ? outcome : { status: 204 };
+    async handler({ body, principal, client }) {
+      const given = body?.refresh_token;
+      const who = given !== undefined ? { refreshToken: given } : principal !== null ? { caller: principal } : null;
+      if (who === null) return refuse('unauthenticated');
+      const outcome = await use(who, client);
+      return isRefusal(outcome) ? outcome : { status: 204, headers: FORGET, cookies: principal ? NO_SESSION_COOKIES : [] };
     },
   });
 }

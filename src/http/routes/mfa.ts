@@ -3,6 +3,7 @@ import type { recoveryCodes } from '#application/recovery-codes.ts';
 import type { totp } from '#application/totp.ts';
 import { maskPhone } from '#domain/phone.ts';
 import { isRefusal } from '#domain/problems.ts';
+import { sessionCookies } from '../cookies.ts';
 import { code } from '../fields.ts';
 import { type Route, route } from '../route.ts';
 import { instant, Method, PasskeyView, passkeyView, RecoveryCodesView } from '../views.ts';
@@ -92,7 +93,8 @@ export function mfaRoutes(use: ReturnType<typeof totp>, makeCodes: ReturnType<ty
       responses: { 200: { description: 'It is a factor now; recovery codes, shown this once', schema: RecoveryCodesView } },
       async handler({ body, principal, client }) {
         const outcome = await use.activate(principal, body.code, client);
-        return isRefusal(outcome) ? outcome : { status: 200, body: { recovery_codes: outcome } };
+        if (isRefusal(outcome)) return outcome;
+        return { status: 200, body: { recovery_codes: outcome.recoveryCodes }, cookies: sessionCookies(outcome.cookie) };
       },
     }),
     route({

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { reauthenticate } from '#application/reauthenticate.ts';
 import { isRefusal } from '#domain/problems.ts';
+import { sessionCookies } from '../cookies.ts';
 import { code, credential, password } from '../fields.ts';
 import { givenFactor, hasWhatItsMethodNeeds } from '../given-factor.ts';
 import { route } from '../route.ts';
@@ -9,9 +10,10 @@ import { instant, Method } from '../views.ts';
 const Reauthenticated = z
   .object({
     status: z.literal('authenticated'),
-    token_type: z.literal('Bearer'),
-    access_token: z.string(),
-    expires_in: z.int().describe('seconds'),
+    token_type: z.literal('Bearer').optional(),
+    access_token: z.string().optional().describe('of a bearer session'),
+    expires_in: z.int().optional().describe('seconds'),
+    csrf_token: z.string().optional().describe('of a cookie session, which gets a new cookie'),
     session_id: z.uuid(),
     auth_time: instant,
     acr: z.enum(['aal1', 'aal2']),
@@ -38,21 +40,22 @@ export function reauthenticateRoute(use: ReturnType<typeof reauthenticate>) {
         (body) => (body.password === undefined ? hasWhatItsMethodNeeds[0](body) : body.code === undefined && body.credential === undefined),
         hasWhatItsMethodNeeds[1],
       ),
-    responses: { 200: { description: 'Renewed, with an access token that says so', schema: Reauthenticated } },
+    responses: { 200: { description: 'Renewed, with an access token that says so, or a new cookie', schema: Reauthenticated } },
     async handler({ body, principal, client }) {
       const outcome = await use(body.password === undefined ? givenFactor(body) : { password: body.password }, principal, client);
       if (isRefusal(outcome)) return outcome;
-      const { accessToken, expiresInSeconds, session } = outcome;
+      const { session } = outcome;
+      const isCookie = 'cookie' in outcome;
       const view: z.input<typeof Reauthenticated> = {
         status: 'authenticated',
-        token_type: 'Bearer',
-        access_token: accessToken,
-        expires_in: expiresInSeconds,
+        ...(isCookie
+          ? { csrf_token: outcome.cookie.csrfToken }
+          : { token_type: 'Bearer' as const, access_token: outcome.accessToken, expires_in: outcome.expiresInSeconds }),
         session_id: session.id,
         auth_time: session.authTime.toISOString(),
         acr: session.acr,
       };
-      return { status: 200, body: view };
+      return { status: 200, body: view, cookies: sessionCookies(isCookie ? outcome.cookie : null) };
     },
   });
 }

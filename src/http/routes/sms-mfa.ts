@@ -3,6 +3,7 @@ import type { smsMfa } from '#application/sms-mfa.ts';
 import { isRefusal, refuse } from '#domain/problems.ts';
 import { SMS_CODE_TTL_SECONDS } from '#domain/tickets.ts';
 import { askerOf } from '../asker.ts';
+import { sessionCookies } from '../cookies.ts';
 import { code, preAuthToken } from '../fields.ts';
 import { type Route, route } from '../route.ts';
 
@@ -47,7 +48,9 @@ export function smsMfaRoutes(use: ReturnType<typeof smsMfa>): Route[] {
       responses: { 200: { description: 'It is a factor now', schema: Enrolled } },
       async handler({ body, principal, client }) {
         const outcome = await use.verify(principal, body.code, client);
-        return isRefusal(outcome) ? outcome : { status: 200, body: { status: 'enrolled', notice: NOTICE, recovery_codes: outcome } };
+        if (isRefusal(outcome)) return outcome;
+        const enrolled = { status: 'enrolled', notice: NOTICE, recovery_codes: outcome.recoveryCodes };
+        return { status: 200, body: enrolled, cookies: sessionCookies(outcome.cookie) };
       },
     }),
     route({
@@ -55,14 +58,15 @@ export function smsMfaRoutes(use: ReturnType<typeof smsMfa>): Route[] {
       path: '/api/sms-mfa/send-code',
       tag,
       summary: 'Send the code for a sign-in or a step-up',
-      description: 'For a sign-in with its pre_auth_token; for a step-up with an access token as bearer.',
+      description: 'For a sign-in with its pre_auth_token; for a step-up with its session.',
       access: 'public',
+      session: 'if-there',
       limits: ['mfa'],
-      problems: ['invalid-token', 'unauthenticated', 'account-suspended', 'account-locked', 'conflict', 'forbidden', 'rate-limited'],
+      problems: ['invalid-token', 'account-locked', 'conflict', 'forbidden', 'rate-limited'],
       body: z.strictObject({ pre_auth_token: preAuthToken.optional() }).optional(),
       responses: { 202: { description: 'A code is on its way', schema: Sent } },
-      async handler({ body, bearer, client }) {
-        const by = askerOf(body?.pre_auth_token, bearer);
+      async handler({ body, principal, client }) {
+        const by = askerOf(body?.pre_auth_token, principal);
         if (by === null) return refuse('unauthenticated');
         return (await use.sendCode(by, client)) ?? { status: 202, body: sent };
       },

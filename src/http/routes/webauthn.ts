@@ -4,9 +4,10 @@ import type { passkeys } from '#application/passkeys.ts';
 import type { verifyMfa } from '#application/verify-mfa.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { askerOf } from '../asker.ts';
-import { credential, deviceName, passkeyName, preAuthToken } from '../fields.ts';
+import { sessionCookies } from '../cookies.ts';
+import { credential, deviceName, passkeyName, preAuthToken, transport } from '../fields.ts';
 import { type Route, route } from '../route.ts';
-import { PasskeyView, passkeyView, SignInView, signInView } from '../views.ts';
+import { PasskeyView, passkeyView, SignInView, signInAnswer } from '../views.ts';
 
 const tag = 'Authenticators';
 const options = z.looseObject({ challenge: z.string() });
@@ -48,7 +49,8 @@ export function webauthnRoutes(
       async handler({ body, principal, client }) {
         const outcome = await use.register(principal, body.credential, body.name ?? 'Passkey', client);
         if (isRefusal(outcome)) return outcome;
-        return { status: 201, body: { ...passkeyView(outcome.passkey), recovery_codes: outcome.recoveryCodes } };
+        const registered = { ...passkeyView(outcome.passkey), recovery_codes: outcome.recoveryCodes };
+        return { status: 201, body: registered, cookies: sessionCookies(outcome.cookie) };
       },
     }),
     route({
@@ -57,13 +59,14 @@ export function webauthnRoutes(
       tag,
       summary: 'A challenge for a passkey',
       description:
-        'Without a body: for any passkey, as for conditional mediation. With a pre_auth_token: as the second factor of that sign-in. With an access token as bearer: for a step-up.',
+        'Without a body: for any passkey, as for conditional mediation. With a pre_auth_token: as the second factor of that sign-in. With a session: for a step-up.',
       access: 'public',
-      problems: ['invalid-token', 'unauthenticated', 'account-suspended'],
+      session: 'if-there',
+      problems: ['invalid-token'],
       body: z.strictObject({ pre_auth_token: preAuthToken.optional() }).optional(),
       responses: { 200: { description: 'PublicKeyCredentialRequestOptionsJSON', schema: options } },
-      async handler({ body, bearer, client }) {
-        const outcome = await challenge(askerOf(body?.pre_auth_token, bearer), client);
+      async handler({ body, principal, client }) {
+        const outcome = await challenge(askerOf(body?.pre_auth_token, principal), client);
         return isRefusal(outcome) ? outcome : { status: 200, body: outcome };
       },
     }),
@@ -75,21 +78,22 @@ export function webauthnRoutes(
       description:
         'A passkey that verified its user is two factors. With a pre_auth_token it is the second factor of that sign-in, as in verify-mfa.',
       access: 'public',
+      session: 'begins',
       limits: ['mfa'],
       problems: ['invalid-code', 'invalid-token', 'account-locked', 'email-not-verified', 'account-suspended'],
       body: z.strictObject({
         credential,
         pre_auth_token: preAuthToken.optional(),
-        transport: z.enum(['bearer']).default('bearer'),
+        transport,
         device_name: deviceName.optional(),
       }),
       responses: { 200: { description: 'Signed in, or another factor is needed', schema: SignInView } },
       async handler({ body, client }) {
         const outcome =
           body.pre_auth_token === undefined
-            ? await signIn(body.credential, body.device_name ?? null, client)
+            ? await signIn(body.credential, { transport: body.transport, device: body.device_name ?? null }, client)
             : await finishSignIn(body.pre_auth_token, { method: 'webauthn', credential: body.credential }, client);
-        return isRefusal(outcome) ? outcome : { status: 200, body: signInView(outcome) };
+        return isRefusal(outcome) ? outcome : signInAnswer(outcome);
       },
     }),
     route({

@@ -1,5 +1,5 @@
 import type { HotPaths } from '#application/ports/store.ts';
-import { type Asked, authenticate } from './authenticate.ts';
+import { type Asked, authenticate, authenticateByCookie } from './authenticate.ts';
 import { batched } from './batch.ts';
 import type { Database } from './connect.ts';
 import { enqueue, record } from './parts.ts';
@@ -25,6 +25,7 @@ export function hotPaths(database: Database): HotPaths {
     openSession: (input) => within(() => openSession(sql, input)),
 
     authenticate: (sessionId, at) => look({ sessionId, at }),
+    authenticateByCookie: (...asked) => within(() => authenticateByCookie(sql, asked), { isRepeatable: true }),
 
     rotate: async (use) => {
       const moved = await move(use);

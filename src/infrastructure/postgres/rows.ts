@@ -1,4 +1,4 @@
-import type { Account, AccountWithPassword, Passkey, Session, TicketContext } from '#application/ports/store.ts';
+import type { Account, AccountWithPassword, Authenticated, Passkey, Session, SessionEnd, TicketContext } from '#application/ports/store.ts';
 import type { Proof } from '#domain/assurance.ts';
 
 /** SQL rows as records: the one translation between the two (DESIGN 1). Arrays come as `{a,b}`: types are not fetched at connect. */
@@ -61,6 +61,15 @@ export function sessionOf(row: SessionRow): Session {
     idleEndAt: row.idle_end_at,
     absoluteEndAt: row.absolute_end_at,
   };
+}
+
+export type FoundRow = SessionRow & AccountRow & { revoked_reason: SessionEnd | null };
+
+/** A session that was found, unless it ran out. */
+export function authenticatedOf(row: FoundRow, at: Date): Authenticated | null {
+  const session = sessionOf(row);
+  if (session.idleEndAt <= at || session.absoluteEndAt <= at) return null;
+  return { session, account: accountOf(row), endedBecause: row.revoked_reason };
 }
 
 /** An array of plain words as PostgreSQL writes it; roles, methods and transports hold nothing that needs quotes. */

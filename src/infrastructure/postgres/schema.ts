@@ -51,7 +51,7 @@ export const sessions = pgTable(
     accountId: uuid('account_id')
       .notNull()
       .references(() => accounts.id, { onDelete: 'cascade' }),
-    transport: text('transport', { enum: ['bearer'] }).notNull(),
+    transport: text('transport', { enum: ['bearer', 'cookie'] }).notNull(),
     device: text('device'),
     ip: text('ip').notNull(),
     userAgent: text('user_agent'),
@@ -62,15 +62,21 @@ export const sessions = pgTable(
     lastSeenAt: instant('last_seen_at').notNull(),
     idleEndAt: instant('idle_end_at').notNull(),
     absoluteEndAt: instant('absolute_end_at').notNull(),
-    refreshSecretHash: bytea('refresh_secret_hash').notNull(),
+    /** Of a bearer session. */
+    refreshSecretHash: bytea('refresh_secret_hash'),
     refreshCounter: integer('refresh_counter').notNull().default(0),
     rotatedAt: instant('rotated_at'),
     revokedAt: instant('revoked_at'),
     revokedReason: text('revoked_reason'),
     /** What `amr` and `acr` follow from: each factor, and when it was proved. */
     proofs: jsonb('proofs').notNull().default([]),
+    /** Of a cookie session: SHA-256 of the cookie's 256 random bits. */
+    cookieHash: bytea('cookie_hash'),
   },
-  (table) => [index('sessions_live_of_account').on(table.accountId).where(sql`revoked_at is null`)],
+  (table) => [
+    index('sessions_live_of_account').on(table.accountId).where(sql`revoked_at is null`),
+    uniqueIndex('sessions_cookie').on(table.cookieHash).where(sql`cookie_hash is not null`),
+  ],
 );
 
 /**

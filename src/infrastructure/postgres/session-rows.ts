@@ -6,9 +6,9 @@ import { arrayOf } from './rows.ts';
 export function insertSession(sql: Handle, session: NewSession) {
   return sql`
     insert into sessions (id, account_id, transport, device, ip, user_agent, amr, acr, proofs, auth_time, created_at, last_seen_at,
-      idle_end_at, absolute_end_at, refresh_secret_hash)
+      idle_end_at, absolute_end_at, refresh_secret_hash, cookie_hash)
     select ${session.id}::uuid, id, ${session.transport}::text, ${session.device}::text, ${session.ip}::text, ${session.userAgent}::text,
       ${arrayOf(session.amr)}::text::text[], ${session.acr}::text, ${JSON.stringify(session.proofs)}::text::jsonb,
       ${session.authTime}::timestamptz, ${session.createdAt}::timestamptz, ${session.lastSeenAt}::timestamptz,
-      ${session.idleEndAt}::timestamptz, ${session.absoluteEndAt}::timestamptz, ${session.refreshSecretHash}::bytea`;
+      ${session.idleEndAt}::timestamptz, ${session.absoluteEndAt}::timestamptz, ${session.refreshSecretHash}::bytea, ${session.cookieHash}::bytea`;
 }

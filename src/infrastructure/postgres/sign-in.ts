@@ -93,10 +93,18 @@ export async function openSession(
     ), cleared as (
       delete from login_throttles
       where identifier_hash = ${key.identifierHash} and network = ${key.network} and exists (select from opened)
-    ), logged as (${record(sql, event, { from: sql`from opened` })})${rehashed === null ? sql`` : rehash}
+    ), logged as (${record(sql, event, { from: sql`from opened` })})${'session' in begun ? replaced(sql, begun.replaces, at) : sql``}${rehashed === null ? sql`` : rehash}
     select exists (select from unchanged) as unchanged, exists (select from lane) as locked`;
   if (row?.locked) return 'locked';
   return row?.unchanged ? 'opened' : 'changed';
+}
+
+/** The session that the same browser held until now ends as the new one begins. */
+function replaced(sql: Sql, cookieHash: Buffer | null, at: Date) {
+  if (cookieHash === null) return sql``;
+  return sql`, replaced as (
+    update sessions set revoked_at = ${at}, revoked_reason = 'replaced'
+    where cookie_hash = ${cookieHash} and revoked_at is null and exists (select from opened))`;
 }
 
 type PreAuthTicket = Extract<Parameters<HotPaths['openSession']>[0]['begun'], { preAuth: unknown }>['preAuth'];

@@ -99,15 +99,22 @@ export function writes(sql: Handle): Writes {
           returning idle_end_at > ${at} and absolute_end_at > ${at} as lived`;
         return rows.filter((row) => row['lived']).length;
       },
-      async renewSecret(sessionId, refreshSecretHash, idleEndAt, at) {
+      async endByCookie(cookieHash, reason, at) {
+        await sql`update sessions set revoked_at = ${at}, revoked_reason = ${reason} where cookie_hash = ${cookieHash} and revoked_at is null`;
+      },
+      async renewSecret(sessionId, { refreshSecretHash, cookieHash }, idleEndAt, at) {
         const [row] = await sql<SessionRow[]>`
-          update sessions s set refresh_secret_hash = ${refreshSecretHash}, refresh_counter = 0, rotated_at = null,
+          update sessions s set refresh_secret_hash = ${refreshSecretHash}, cookie_hash = ${cookieHash}, refresh_counter = 0, rotated_at = null,
             idle_end_at = ${idleEndAt}, last_seen_at = ${at}
           where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
           returning ${sessionColumns(sql)}`;
         return row ? sessionOf(row) : null;
       },
-      async open(session) {
+      async renewCookie(sessionId, cookieHash) {
+        await sql`update sessions set cookie_hash = ${cookieHash} where id = ${sessionId}`;
+      },
+      async open(session, replaces) {
+        if (replaces) await this.endByCookie(replaces, 'replaced', session.createdAt);
         await sql`${insertSession(sql, session)} from (select ${session.accountId}::uuid as id) as owner`;
       },
       async lockWithProofs(sessionId, at) {

@@ -174,7 +174,9 @@ describe('refreshes and look-ups that come together', () => {
     const opened = await fresh();
     const asking = fifty(() => here.store.hot.authenticate(opened.id, at));
     await here.store.transaction((tx) => tx.sessions.end(opened.accountId, opened.id, 'logout', at));
-    expect(tally((await fifty(() => here.store.hot.authenticate(opened.id, at))).map((live) => live && 'live'))).toEqual({ null: 50 });
+    expect(tally((await fifty(() => here.store.hot.authenticate(opened.id, at))).map((found) => found?.endedBecause ?? 'alive'))).toEqual({
+      logout: 50,
+    });
     await asking;
   });
 

@@ -37,7 +37,7 @@ describe('verbs that meet on one account', () => {
     let ended: Promise<number> | undefined;
     await here.store.transaction(async (tx) => {
       await tx.accounts.replacePassword(known.id, known.passwordHash, known.passwordHash, at);
-      await tx.sessions.renewSecret(b.id, hash(), later(HOUR), at);
+      await tx.sessions.renewSecret(b.id, { refreshSecretHash: hash(), cookieHash: null }, later(HOUR), at);
       ended = here.store.transaction((other) => other.sessions.endAll(known.id, 'ended-by-user', at, a.id));
       await until('the other device waits', async () => {
         const waiting = await here.sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
@@ -61,7 +61,7 @@ describe('verbs that meet on one account', () => {
       () =>
         here.store.transaction(async (tx) => {
           await tx.accounts.replacePassword(known.id, known.passwordHash, known.passwordHash, at);
-          await tx.sessions.renewSecret(pick().id, hash(), later(HOUR), at);
+          await tx.sessions.renewSecret(pick().id, { refreshSecretHash: hash(), cookieHash: null }, later(HOUR), at);
           await tx.sessions.endAll(known.id, 'password-changed', at, pick().id);
           await tx.tickets.cancelAll(known.id, 'reset-password', at);
           await tx.outbox.enqueue(known.id, mail(at), at);
@@ -80,7 +80,7 @@ describe('verbs that meet on one account', () => {
       () =>
         here.store.hot.openSession({
           accountId: known.id,
-          begun: { session: session(known.id, at) },
+          begun: { session: session(known.id, at), replaces: null },
           key: lane(),
           seenPasswordHash: known.passwordHash,
           rehashed: Math.random() < 0.3 ? known.passwordHash : null,

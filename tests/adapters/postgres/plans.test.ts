@@ -82,6 +82,7 @@ it('every question of the store is answered by an index: no table is read from e
     const opened = await openedSession(store.hot, known, at);
     const other = await openedSession(store.hot, known, at);
     await store.hot.authenticate(opened.id, at);
+    await store.hot.authenticateByCookie(hash(), { ip: '192.0.2.1', userAgent: null }, { idleSeconds: 3600, touchSeconds: 60 }, at);
     for (const counter of [0, 1, 2, 0]) await store.hot.rotate(use(other, counter, at));
     for (const kind of ['email', 'username'] as const)
       await store.hot.findForSignIn({ kind, canonical: asked.email.canonical }, lane(), at);
@@ -134,7 +135,9 @@ it('every question of the store is answered by an index: no table is read from e
       await tx.accounts.setPassword(known.id, 'y', at, { provesEmail: true });
       await tx.accounts.replacePassword(known.id, 'y', 'z', at);
       await tx.accounts.clearFailures([lane().identifierHash]);
-      await tx.sessions.renewSecret(opened.id, opened.refreshSecretHash, after(at, DAY), at);
+      await tx.sessions.renewSecret(opened.id, opened, after(at, DAY), at);
+      await tx.sessions.renewCookie(opened.id, hash());
+      await tx.sessions.endByCookie(hash(), 'replaced', at);
       await tx.sessions.endBySecret(opened.id, other.refreshSecretHash, 'logout', at);
       await tx.sessions.end(known.id, opened.id, 'logout', at);
       await tx.sessions.endAll(known.id, 'password-changed', at);

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
-import type { HotPaths, NewSession, NewTicket, OutboxMessage, Registration } from '#application/ports/store.ts';
+import type { HotPaths, NewTicket, OutboxMessage, Registration, SessionWithProofs } from '#application/ports/store.ts';
 import type { AuditEvent, AuditEventType } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
 import { after } from '#domain/lifetimes.ts';
@@ -72,7 +72,10 @@ export async function account(sql: Sql, at: Date, more: { email?: Email; usernam
   return row;
 }
 
-export function session(accountId: string, at: Date, more: Partial<NewSession> = {}): NewSession {
+/** A bearer session. */
+export type Bearer = SessionWithProofs & { refreshSecretHash: Buffer; cookieHash: null };
+
+export function session(accountId: string, at: Date, more: Partial<Bearer> = {}): Bearer {
   return {
     id: randomUUID(),
     accountId,
@@ -89,6 +92,7 @@ export function session(accountId: string, at: Date, more: Partial<NewSession> =
     idleEndAt: after(at, DAY),
     absoluteEndAt: after(at, 30 * DAY),
     refreshSecretHash: hash(),
+    cookieHash: null,
     ...more,
   };
 }
@@ -99,12 +103,12 @@ export function lane(network = '192.0.2.0') {
 }
 
 /** A session that is stored, opened the way a sign-in does it. */
-export async function openedSession(hot: HotPaths, of: { id: string; passwordHash: string }, at: Date, more: Partial<NewSession> = {}) {
+export async function openedSession(hot: HotPaths, of: { id: string; passwordHash: string }, at: Date, more: Partial<Bearer> = {}) {
   const opened = session(of.id, at, more);
   const details = event('LOGIN_SUCCEEDED', at, { accountId: of.id, sessionId: opened.id, risk: 0 });
   const outcome = await hot.openSession({
     accountId: of.id,
-    begun: { session: opened },
+    begun: { session: opened, replaces: null },
     key: lane(),
     seenPasswordHash: of.passwordHash,
     rehashed: null,
@@ -115,7 +119,7 @@ export async function openedSession(hot: HotPaths, of: { id: string; passwordHas
 }
 
 /** A use of the refresh token with this counter. */
-export function use(of: NewSession, counter: number, at: Date, more: Partial<Parameters<HotPaths['rotate']>[0]> = {}) {
+export function use(of: Bearer, counter: number, at: Date, more: Partial<Parameters<HotPaths['rotate']>[0]> = {}) {
   return {
     sessionId: of.id,
     secretHash: of.refreshSecretHash,

@@ -1,18 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { NewSession } from '#application/ports/store.ts';
 import { after } from '#domain/lifetimes.ts';
 import { type Handle, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
 import { meeting, openedForTests } from './opened.ts';
-import { account, auditTally, DAY, event, fifty, hash, openedSession, tally, use } from './records.ts';
+import { account, auditTally, type Bearer, DAY, event, fifty, hash, openedSession, tally, use } from './records.ts';
 
 const here = openedForTests();
 const at = new Date();
 const later = (seconds: number) => after(at, seconds);
 
-async function freshSession(more: Partial<NewSession> = {}): Promise<NewSession> {
+async function freshSession(more: Partial<Bearer> = {}): Promise<Bearer> {
   return await openedSession(here.store.hot, await account(here.sql, at), at, more);
 }
 const rotate = (...args: Parameters<typeof use>) => here.store.hot.rotate(use(...args));
@@ -22,7 +21,7 @@ describe('rotating a refresh token', () => {
     const opened = await freshSession();
     const rotation = await rotate(opened, 0, later(60), { client: { ip: '2001:db8::1', userAgent: 'another' } });
     expect(rotation).toMatchObject({ outcome: 'rotated', counter: 1 });
-    const { refreshSecretHash: _, proofs: __, ...wanted } = opened;
+    const { refreshSecretHash: _, cookieHash: __, proofs: ___, ...wanted } = opened;
     expect(rotation?.session).toEqual({
       ...wanted,
       ip: '2001:db8::1',
@@ -153,12 +152,12 @@ describe('the session of an access token', () => {
   it('[V7.4.1] is found with its account while it lives, and not a moment longer', async () => {
     const opened = await freshSession({ idleEndAt: later(100), absoluteEndAt: later(200) });
     const found = await here.store.hot.authenticate(opened.id, later(99.999));
-    const { refreshSecretHash: _, proofs: __, ...wanted } = opened;
+    const { refreshSecretHash: _, cookieHash: __, proofs: ___, ...wanted } = opened;
     expect(found?.session).toEqual(wanted);
     expect(found?.account.id).toBe(opened.accountId);
     expect(await here.store.hot.authenticate(opened.id, later(100))).toBeNull();
     await here.store.transaction((tx) => tx.sessions.end(opened.accountId, opened.id, 'logout', later(1)));
-    expect(await here.store.hot.authenticate(opened.id, later(2))).toBeNull();
+    expect(await here.store.hot.authenticate(opened.id, later(2))).toMatchObject({ endedBecause: 'logout' });
   });
 });
 
@@ -197,7 +196,7 @@ describe('ending sessions', () => {
     const opened = await freshSession();
     await rotate(opened, 0, at);
     const fresh = { ...opened, refreshSecretHash: hash() };
-    const renewed = await here.store.transaction((tx) => tx.sessions.renewSecret(opened.id, fresh.refreshSecretHash, later(DAY), later(5)));
+    const renewed = await here.store.transaction((tx) => tx.sessions.renewSecret(opened.id, fresh, later(DAY), later(5)));
     expect(renewed).toMatchObject({ id: opened.id, lastSeenAt: later(5), idleEndAt: later(DAY) });
     expect(await rotate(opened, 0, later(6))).toBeNull();
     expect(await rotate(opened, 1, later(6))).toBeNull();
@@ -235,7 +234,7 @@ describe('what is written together', () => {
     expect(await here.store.hot.authenticate(opened.id, at)).not.toBeNull();
     expect(await auditTally(here.sql)).toEqual({ LOGIN_SUCCEEDED: 1 });
     expect(await attempt(() => 'refused')).toBe('refused');
-    expect(await here.store.hot.authenticate(opened.id, at)).toBeNull();
+    expect(await here.store.hot.authenticate(opened.id, at)).toMatchObject({ endedBecause: 'logout' });
     expect(await auditTally(here.sql)).toEqual({ LOGIN_SUCCEEDED: 1, LOGOUT: 1 });
   });
 });

@@ -4,7 +4,7 @@ import { after } from '#domain/lifetimes.ts';
 import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { openedForTests } from './opened.ts';
-import { account, email, event, lane, mail, openedSession, registration, session, ticket, use, username } from './records.ts';
+import { account, email, event, hash, lane, mail, openedSession, registration, session, ticket, use, username } from './records.ts';
 import { type Wire, wireTo } from './wire.ts';
 
 const here = openedForTests();
@@ -61,7 +61,7 @@ describe('one round trip to PostgreSQL each:', () => {
     const open = (rehashed: string | null) => () =>
       store.hot.openSession({
         accountId: known.id,
-        begun: { session: session(known.id, at) },
+        begun: { session: session(known.id, at), replaces: hash() },
         key: lane(),
         seenPasswordHash: known.passwordHash,
         rehashed,

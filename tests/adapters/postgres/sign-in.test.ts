@@ -96,7 +96,7 @@ describe('opening a session', () => {
   const open = (of: { id: string; passwordHash: string }, key: ThrottleKey, rehashed: string | null = null) =>
     here.store.hot.openSession({
       accountId: of.id,
-      begun: { session: session(of.id, at) },
+      begun: { session: session(of.id, at), replaces: null },
       key,
       seenPasswordHash: of.passwordHash,
       rehashed,
