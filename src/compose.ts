@@ -15,8 +15,10 @@ import { reauthenticate } from '#application/reauthenticate.ts';
 import { recoveryCodes } from '#application/recovery-codes.ts';
 import { refresh } from '#application/refresh.ts';
 import { register } from '#application/register.ts';
+import { reportSignIn } from '#application/report-sign-in.ts';
 import { resendVerification } from '#application/resend-verification.ts';
 import { resetPassword } from '#application/reset-password.ts';
+import { sessionMoved } from '#application/session-moved.ts';
 import { sessions } from '#application/sessions.ts';
 import { smsMfa } from '#application/sms-mfa.ts';
 import { totp } from '#application/totp.ts';
@@ -37,6 +39,7 @@ import { pageRoutes } from '#http/routes/pages.ts';
 import { reauthenticateRoute } from '#http/routes/reauthenticate.ts';
 import { refreshRoute } from '#http/routes/refresh.ts';
 import { registerRoute } from '#http/routes/register.ts';
+import { reportSignInRoute } from '#http/routes/report-sign-in.ts';
 import { resendVerificationRoute } from '#http/routes/resend-verification.ts';
 import { resetPasswordRoute } from '#http/routes/reset-password.ts';
 import { sessionRoutes } from '#http/routes/sessions.ts';
@@ -143,7 +146,7 @@ export async function compose(
     allowedHosts: config.ALLOWED_HOSTS,
     trustProxy: config.TRUST_PROXY,
   };
-  const app = await buildServer({ ...services, routes, settings, log });
+  const app = await buildServer({ ...services, hasMoved: sessionMoved(services), routes, settings, log });
   await app.ready();
 
   return {
@@ -209,6 +212,7 @@ export function routesOf(services: Services): Route[] {
     logoutRoute(logout(services)),
     meRoute(),
     ...sessionRoutes(sessions(services)),
+    reportSignInRoute(reportSignIn(services)),
     reauthenticateRoute(reauthenticate(services)),
     ...mfaRoutes(totp(services), recoveryCodes(services)),
     ...webauthnRoutes(passkeys(services), passkeySignIn(services), finishSignIn),

@@ -117,6 +117,7 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Config
       refreshReuseGraceSeconds: read.REFRESH_REUSE_GRACE_SECONDS,
     },
     revealRegistrationConflicts: read.REGISTRATION_CONFLICTS === 'reveal',
+    sessions: { most: read.MAX_SESSIONS_PER_USER, binding: read.SESSION_BINDING },
     secondFactors: {
       isRequired: read.MFA_REQUIRED,
       allowsSms: read.SMS_MFA,

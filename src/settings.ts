@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SESSION_BINDINGS } from '#domain/device.ts';
 import { parseRateLimit, type RateLimit } from '#domain/rate-limit.ts';
 import { parseFernetKey } from '#infrastructure/crypto/fernet.ts';
 
@@ -147,6 +148,17 @@ export const SETTINGS = {
     describe: 'a cookie session ends this long after sign-in',
     schema: wholeNumber(1, 8760),
     default: '24',
+  },
+  MAX_SESSIONS_PER_USER: {
+    describe: 'sessions of one account at once; with one more the oldest ends (0: any number; 1: the last sign-in wins)',
+    schema: wholeNumber(0, 1000),
+    default: '0',
+  },
+  SESSION_BINDING: {
+    describe: 'a session that turns up on another kind of device: off does nothing, log records it, revoke ends it',
+    schema: z.enum(SESSION_BINDINGS),
+    default: 'log',
+    strict: 'revoke',
   },
   REFRESH_REUSE_GRACE_SECONDS: {
     describe: 'how long the replaced refresh token yields the same successor',

@@ -63,6 +63,6 @@ export function changePassword(
     });
     courier.wake();
     if ('refused' in renewed) return renewed;
-    return await grant(needs, account, renewed, held, at);
+    return await grant(needs, { account, session: renewed, held, deviceCookie: null }, at);
   };
 }

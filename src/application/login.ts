@@ -4,6 +4,7 @@ import type { Client } from '#domain/client.ts';
 import { secondsUntil } from '#domain/lifetimes.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
+import { deviceAtSignIn, sightingOf } from './devices.ts';
 import { loginIdentifier, throttleKey } from './login-identifier.ts';
 import { type MfaRequired, waitForSecondFactor } from './mfa-required.ts';
 import type { Needs } from './ports/services.ts';
@@ -14,7 +15,7 @@ export type LoginInput = Omit<Begun, 'proofs'> & { identifier: string; password:
 type LoginRefusal = Refusal<'invalid-credentials' | 'account-locked' | 'email-not-verified' | 'account-suspended' | 'forbidden'>;
 
 export function login(
-  needs: Needs<'store' | 'passwords' | 'accessTokens' | 'refreshTokens' | 'csrfTokens' | 'secrets' | 'clock' | 'policy'>,
+  needs: Needs<'store' | 'passwords' | 'accessTokens' | 'refreshTokens' | 'csrfTokens' | 'secrets' | 'courier' | 'clock' | 'policy'>,
 ) {
   const { store, passwords, secrets, clock, policy } = needs;
 
@@ -27,7 +28,8 @@ export function login(
     const at = clock.now();
     const identifier = loginIdentifier(input.identifier);
     const key = throttleKey(secrets, identifier, client.ip);
-    const { account, lockedUntil, secondFactors } = await store.hot.findForSignIn(identifier, key, at);
+    const found = await store.hot.findForSignIn(identifier, key, sightingOf(needs, client), at);
+    const { account, lockedUntil, secondFactors } = found;
     const failed = (reason: string, accountId = account?.id ?? null): AuditEvent =>
       auditEvent(secrets, 'LOGIN_FAILED', client, at, { accountId, details: { reason, method: 'pwd' } });
 
@@ -53,8 +55,8 @@ export function login(
       return refuse(refused);
     }
 
-    const { transport, device } = input;
-    const begun: Begun = { transport, device, proofs: [{ factor: 'password', at }] };
+    const { transport } = input;
+    const begun: Begun = { transport, device: input.device, proofs: [{ factor: 'password', at }] };
     const isEnough = !hasSecondFactor(secondFactors);
     const methods = usableFactors(secondFactors, policy.secondFactors.allowsSms);
     if (!isEnough && methods.length === 0) {
@@ -62,22 +64,32 @@ export function login(
       return refuse('forbidden', { detail: 'No second factor of this account may be used here any more; ask who runs this service.' });
     }
     const { ticket, waiting } = waitForSecondFactor(needs, { ...begun, client, methods }, at);
-    const { session, held } = newSession(needs, account.id, client, begun, at);
+    const device = deviceAtSignIn(needs, account.id, client, found.device, at);
+    const { session, held } = newSession(needs, account.id, client, begun, device, at);
+    const about = { accountId: account.id, sessionId: isEnough ? session.id : null };
+    const opening = {
+      session,
+      replaces: replacedBy(needs, transport, client),
+      device: device.note,
+      notice: device.notice,
+      most: policy.sessions.most,
+      superseded: auditEvent(secrets, 'SESSIONS_SUPERSEDED', client, at, about),
+    };
     const outcome = await store.hot.openSession({
       accountId: account.id,
-      begun: isEnough ? { session, replaces: replacedBy(needs, transport, client) } : { preAuth: ticket },
+      begun: isEnough ? opening : { preAuth: ticket },
       key,
       seenPasswordHash: account.passwordHash,
       rehashed: verdict === 'outdated' ? await passwords.hash(input.password) : null,
       event: auditEvent(secrets, isEnough ? 'LOGIN_SUCCEEDED' : 'MFA_REQUIRED', client, at, {
-        accountId: account.id,
-        sessionId: isEnough ? session.id : null,
-        details: isEnough ? { method: 'pwd', transport } : { method: 'pwd' },
+        ...about,
+        details: isEnough ? { method: 'pwd', transport, new_device: device.isNew } : { method: 'pwd' },
       }),
     });
     if (outcome === 'locked') return refuse('account-locked', { retryAfterSeconds: policy.lockout.lockSeconds });
     if (outcome === 'changed') return refuse('invalid-credentials');
     if (!isEnough) return waiting;
-    return await grant(needs, account, session, held, at);
+    if (device.notice) needs.courier.wake();
+    return await grant(needs, { account, session, held, deviceCookie: device.cookie }, at);
   };
 }

@@ -37,6 +37,9 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
     passwordChanged: (at: Date) => notice('password-changed', passwordChanged, at),
     passwordReset: (at: Date) => notice('password-reset', passwordReset, at),
     refreshTokenReused: (at: Date) => notice('refresh-token-reused', refreshTokenReused, at),
+    newDevice: (token: string, device: { kind: string; ip: string }, at: Date) =>
+      notice('new-device', messages.newDeviceMessage(productName, device, at, `${frontendUrl}/report-sign-in#token=${token}`), at),
+    sessionMoved: (at: Date) => notice('session-moved', messages.sessionMovedMessage(productName, recoveryUrl), at),
     factorEnrolled: (method: string, at: Date) =>
       notice('factor-enrolled', messages.factorEnrolledMessage(productName, method, recoveryUrl), at),
     factorRemoved: (method: string, at: Date) =>

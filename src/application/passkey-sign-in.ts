@@ -8,7 +8,7 @@ import { assertion } from './assertion.ts';
 import { auditEvent } from './audit.ts';
 import { type MfaRequired, waitForSecondFactor } from './mfa-required.ts';
 import type { Needs } from './ports/services.ts';
-import { type Begun, grant, newSession, replacedBy, type SignedIn } from './start-session.ts';
+import { type Begun, grant, openSession, type SignedIn } from './start-session.ts';
 import { type Asker, whoAsks } from './who-asks.ts';
 
 type SignInRefusal = Refusal<'invalid-code' | 'email-not-verified' | 'account-suspended'>;
@@ -16,7 +16,7 @@ type SignInRefusal = Refusal<'invalid-code' | 'email-not-verified' | 'account-su
 export function passkeySignIn(
   needs: Needs<'store' | 'secrets' | 'passkeys' | 'accessTokens' | 'refreshTokens' | 'csrfTokens' | 'courier' | 'clock' | 'policy'>,
 ) {
-  const { store, secrets, passkeys, clock, policy } = needs;
+  const { store, secrets, passkeys, courier, clock, policy } = needs;
   const verify = assertion(needs);
   const identify = whoAsks(needs);
 
@@ -87,16 +87,11 @@ export function passkeySignIn(
           );
           return waiting;
         }
-        const { session, held } = newSession(needs, account.id, client, begun, at);
-        await tx.sessions.open(session, replacedBy(needs, session.transport, client));
-        const details = { method: session.amr.join('+'), transport: session.transport };
-        await tx.audit.record(
-          auditEvent(secrets, 'LOGIN_SUCCEEDED', client, at, { accountId: account.id, sessionId: session.id, details }),
-        );
-        return { account, session, held };
+        return await openSession(needs, tx, account, client, begun, at);
       });
       if ('refused' in outcome || 'preAuthToken' in outcome) return outcome;
-      return await grant(needs, outcome.account, outcome.session, outcome.held, at);
+      courier.wake();
+      return await grant(needs, outcome, at);
     },
   };
 }

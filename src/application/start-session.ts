@@ -1,8 +1,11 @@
 import { acrOf, amrOf, type Proof } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import { after, idleEnd, secondsUntil, type Transport } from '#domain/lifetimes.ts';
+import { auditEvent } from './audit.ts';
+import type { DeviceAtSignIn } from './devices.ts';
+import { noteDevice } from './devices.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, NewSession, Session, SessionSecret } from './ports/store.ts';
+import type { Account, NewSession, Session, SessionSecret, Writes } from './ports/store.ts';
 import { cookieOf, type SessionCookie } from './session-cookie.ts';
 
 /** What a program holds of a session: a short access token for every service, a refresh token for us alone. */
@@ -18,7 +21,8 @@ export type Tokens = {
 /** What a browser holds of a session. No token is in reach of its scripts. */
 export type BrowserSession = { cookie: SessionCookie; session: Session; account: Account };
 
-export type SignedIn = Tokens | BrowserSession;
+/** `deviceCookie`: what the browser of a new session keeps to be known again by. */
+export type SignedIn = (Tokens | BrowserSession) & { deviceCookie: string | null };
 
 /** What was proved at a sign-in, and how its session will be held. */
 export type Begun = { transport: Transport; device: string | null; proofs: Proof[] };
@@ -42,6 +46,7 @@ export function newSession(
   accountId: string,
   client: Client,
   { transport, device, proofs }: Begun,
+  { note }: Pick<DeviceAtSignIn, 'note'>,
   at: Date,
 ): { session: NewSession; held: Held } {
   const { held, hashes } = newSecret(needs, transport);
@@ -52,6 +57,9 @@ export function newSession(
     accountId,
     transport,
     device,
+    deviceId: note.id,
+    deviceKind: note.kind,
+    movedTo: null,
     ip: client.ip,
     userAgent: client.userAgent,
     amr: amrOf(proofs),
@@ -72,16 +80,38 @@ export function replacedBy({ secrets }: Needs<'secrets'>, transport: Transport, 
   return transport === 'cookie' && sessionToken !== null ? secrets.ticketHash(sessionToken) : null;
 }
 
+/**
+ * Opens a session in the transaction of whatever signed its user in; the account is locked. Its device is noted, the session that
+ * the browser held ends, and so do the oldest beyond MAX_SESSIONS_PER_USER.
+ */
+export async function openSession(
+  needs: Needs<'secrets' | 'courier' | 'policy'>,
+  tx: Writes,
+  account: Account,
+  client: Client,
+  begun: Begun,
+  at: Date,
+): Promise<{ account: Account; session: Session; held: Held; deviceCookie: string }> {
+  const { secrets, policy } = needs;
+  const device = await noteDevice(needs, tx, account.id, client, at);
+  const { session, held } = newSession(needs, account.id, client, begun, device, at);
+  await tx.sessions.open(session, replacedBy(needs, begun.transport, client));
+  const about = { accountId: account.id, sessionId: session.id };
+  const ended = policy.sessions.most > 0 ? await tx.sessions.endBeyond(account.id, policy.sessions.most, at) : 0;
+  if (ended > 0) await tx.audit.record(auditEvent(secrets, 'SESSIONS_SUPERSEDED', client, at, { ...about, details: { ended } }));
+  const details = { method: session.amr.join('+'), transport: session.transport, new_device: device.isNew };
+  await tx.audit.record(auditEvent(secrets, 'LOGIN_SUCCEEDED', client, at, { ...about, details }));
+  return { account, session, held, deviceCookie: device.cookie };
+}
+
 /** What the client of a stored session gets. */
 export async function grant(
   needs: Needs<'accessTokens' | 'refreshTokens' | 'csrfTokens' | 'policy'>,
-  account: Account,
-  session: Session,
-  held: Held,
+  { account, session, held, deviceCookie }: { account: Account; session: Session; held: Held; deviceCookie: string | null },
   at: Date,
 ): Promise<SignedIn> {
-  if ('cookieValue' in held) return { cookie: cookieOf(needs, session, held.cookieValue, at), session, account };
-  return await grantTokens(needs, account, session, { secret: held.refreshSecret, counter: 0 }, at);
+  if ('cookieValue' in held) return { cookie: cookieOf(needs, session, held.cookieValue, at), session, account, deviceCookie };
+  return { ...(await grantTokens(needs, account, session, { secret: held.refreshSecret, counter: 0 }, at)), deviceCookie };
 }
 
 /** The tokens of a stored session. */

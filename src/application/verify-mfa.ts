@@ -5,7 +5,7 @@ import { auditEvent } from './audit.ts';
 import type { Needs } from './ports/services.ts';
 import { type GivenFactor, type ProofNeeds, proveSecondFactor } from './prove-second-factor.ts';
 import { secondFactorThrottle } from './second-factor-throttle.ts';
-import { grant, newSession, replacedBy, type SignedIn } from './start-session.ts';
+import { grant, openSession, type SignedIn } from './start-session.ts';
 
 export type MfaRefusal = Refusal<'invalid-token' | 'invalid-code' | 'account-locked' | 'account-suspended'>;
 
@@ -50,13 +50,8 @@ export function verifyMfa(needs: ProofNeeds & Needs<'accessTokens' | 'refreshTok
         const factor = await claim(tx);
         if (factor === null) return null;
         await tx.tickets.redeem('pre-auth', ticketHash, at);
-        const begun = { ...context, proofs: [...context.proofs, { factor, at }] };
-        const { session, held } = newSession(needs, account.id, client, begun, at);
-        await tx.sessions.open(session, replacedBy(needs, session.transport, client));
         await tx.accounts.clearFailures([throttle.keyOf(accountId).identifierHash]);
-        const details = { method: session.amr.join('+'), transport: session.transport };
-        await tx.audit.record(auditEvent(secrets, 'LOGIN_SUCCEEDED', client, at, { accountId, sessionId: session.id, details }));
-        return { account, session, held };
+        return await openSession(needs, tx, account, client, { ...context, proofs: [...context.proofs, { factor, at }] }, at);
       }));
     if (outcome === null) {
       const about = { ...failed, details: { ...failed.details, reason: isOffered ? 'wrong' : 'not-offered' } };
@@ -65,6 +60,6 @@ export function verifyMfa(needs: ProofNeeds & Needs<'accessTokens' | 'refreshTok
     }
     if (isRefusal(outcome)) return outcome;
     courier.wake();
-    return await grant(needs, outcome.account, outcome.session, outcome.held, at);
+    return await grant(needs, outcome, at);
   };
 }

@@ -23,6 +23,9 @@ export const VERIFY_EMAIL_TTL_SECONDS = 24 * 60 * 60;
 /** Shorter than the 24 hours that 63B 4.2.1.2 allows: a reset link is worth an account. */
 export const RESET_PASSWORD_TTL_SECONDS = 30 * 60;
 
+/** How long the owner of an account can say of a sign-in on a new device "this was not me". */
+export const REPORT_SIGN_IN_TTL_SECONDS = 7 * 24 * 60 * 60;
+
 export function after(instant: Date, seconds: number): Date {
   return new Date(instant.getTime() + seconds * 1000);
 }

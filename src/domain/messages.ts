@@ -8,6 +8,8 @@ export type MessageTemplate =
   | 'password-changed'
   | 'password-reset'
   | 'refresh-token-reused'
+  | 'new-device'
+  | 'session-moved'
   | 'factor-enrolled'
   | 'factor-removed'
   | 'recovery-codes-made'
@@ -95,6 +97,32 @@ export function refreshTokenReusedMessage(product: string, recoveryUrl: string):
     lines: [
       'A sign-in token of your account was used a second time, which happens when somebody has copied it. We ended that session.',
       'Sign in again to go on. If you suspect that someone had access to your device, set a new password.',
+    ],
+    action: { label: 'Set a new password', url: recoveryUrl },
+    closing: 'This message is about one session only; your other devices stay signed in.',
+  });
+}
+
+/** @param device its kind, one of the few that we name, and its address: nothing that the client wrote */
+export function newDeviceMessage(product: string, device: { kind: string; ip: string }, at: Date, url: string): Message {
+  const when = `${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  return message(product, `A sign-in to ${product} from a new device`, {
+    heading: 'A sign-in from a new device',
+    lines: [
+      `Somebody signed in to your account on a device that we have not seen before: ${device.kind}, from the address ${device.ip}, on ${when}.`,
+      'If it was not you, open this link. It ends every session, makes the password useless, and sends you a link to choose a new one.',
+    ],
+    action: { label: 'This was not me', url },
+    closing: 'If it was you, there is nothing to do.',
+  });
+}
+
+export function sessionMovedMessage(product: string, recoveryUrl: string): Message {
+  return message(product, `A session at ${product} was ended to protect you`, {
+    heading: 'A session was ended to protect you',
+    lines: [
+      'One of your sessions was used from another kind of device than the one that you signed in with. We ended that session.',
+      'Sign in again to go on. If you do not know why this happened, set a new password.',
     ],
     action: { label: 'Set a new password', url: recoveryUrl },
     closing: 'This message is about one session only; your other devices stay signed in.',

@@ -7,6 +7,7 @@ import { networkOf } from './network.ts';
 export type TicketPurpose =
   | 'verify-email'
   | 'reset-password'
+  | 'report-sign-in'
   | 'pre-auth'
   | 'sms-enrolment'
   | 'sms-code'

@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AccessTokens, Clock, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
-import type { Authenticated, Store } from '#application/ports/store.ts';
+import type { Authenticated, Session, Store } from '#application/ports/store.ts';
 import { refuseAal1, refuseWithoutStepUp } from '#domain/assurance.ts';
+import type { Client } from '#domain/client.ts';
 import { touchSeconds } from '#domain/lifetimes.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { permissionsOf } from '#domain/roles.ts';
@@ -13,6 +14,8 @@ import { RefusalError } from './problem.ts';
 import type { Access, Principal } from './route.ts';
 
 type Needs = {
+  /** Whether the session has ended, because it turned up on another kind of device. */
+  hasMoved(session: Session, client: Client): Promise<boolean>;
   store: Pick<Store, 'hot' | 'read'>;
   accessTokens: AccessTokens;
   secrets: Secrets;
@@ -23,7 +26,7 @@ type Needs = {
   csrf: Csrf;
 };
 
-export function accessCheck({ store, accessTokens, secrets, limiter, clock, policy, cookies, csrf }: Needs) {
+export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, clock, policy, cookies, csrf }: Needs) {
   const { isRequired, stepUpMaxAgeSeconds } = policy.secondFactors;
   const lifetime = policy.lifetimes.sessions.cookie;
   const slide = { idleSeconds: lifetime.idleSeconds, touchSeconds: touchSeconds(lifetime) };
@@ -48,10 +51,11 @@ export function accessCheck({ store, accessTokens, secrets, limiter, clock, poli
     if (authorization === undefined && cookie === null) return null;
     const bearer = bearerOf(authorization);
     if (cookie === null && bearer === null) throw unauthenticated('Bearer');
+    const client = clientOf(request, cookies);
     const found =
       cookie === null
         ? bearer && (await byToken(bearer))
-        : await store.hot.authenticateByCookie(secrets.ticketHash(cookie), clientOf(request, cookies), slide, clock.now());
+        : await store.hot.authenticateByCookie(secrets.ticketHash(cookie), client, slide, clock.now());
     if (!found) throw unauthenticated('Bearer error="invalid_token"');
     const { account, session, endedBecause } = found;
     if (endedBecause === 'superseded') throw unauthenticated('Bearer error="invalid_token"', refuse('session-superseded'));
@@ -62,6 +66,7 @@ export function accessCheck({ store, accessTokens, secrets, limiter, clock, poli
     if (cookie === null && session.transport === 'cookie' && !isSafe(request)) {
       throw new RefusalError(refuse('forbidden', { detail: 'Changes are made with the session cookie and its CSRF token.' }));
     }
+    if (await hasMoved(session, client)) throw unauthenticated('Bearer error="invalid_token"');
     return { account, session };
   }
 

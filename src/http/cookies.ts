@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { SessionCookie } from '#application/session-cookie.ts';
+import { DEVICE_COOKIE_SECONDS } from '#domain/device.ts';
 
 /** A cookie by its plain name; `session` and `device` go out under the `__Host-` prefix (RFC 6265bis 4.1.3.2). */
 export type Cookie = { name: 'session' | 'csrf_token' | 'device'; value: string; maxAgeSeconds: number };
@@ -18,6 +19,11 @@ export const NO_SESSION_COOKIES: Cookie[] = [
   { name: 'session', value: '', maxAgeSeconds: 0 },
   { name: 'csrf_token', value: '', maxAgeSeconds: 0 },
 ];
+
+/** What a browser keeps to be known again by, long after its session. */
+export function deviceCookies(value: string | null): Cookie[] {
+  return value === null ? [] : [{ name: 'device', value, maxAgeSeconds: DEVICE_COOKIE_SECONDS }];
+}
 
 /**
  * Reads and writes cookies.

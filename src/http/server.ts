@@ -4,6 +4,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { AccessTokens, Clock, CsrfTokens, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
+import type { sessionMoved } from '#application/session-moved.ts';
 import { refuse } from '#domain/problems.ts';
 import { accessCheck } from './access.ts';
 import { cookies as cookiesOf } from './cookies.ts';
@@ -34,6 +35,7 @@ export type HttpSettings = {
 
 export type ServerParts = {
   routes: Route[];
+  hasMoved: ReturnType<typeof sessionMoved>;
   store: Pick<Store, 'hot' | 'read'>;
   accessTokens: AccessTokens;
   csrfTokens: CsrfTokens;
@@ -52,6 +54,7 @@ const KEEP_ALIVE_MS = 75_000; // longer than a balancer's, so that the balancer 
 /** The server, not yet listening. The order of what is installed is the order in which a request meets it. */
 export async function buildServer({
   routes,
+  hasMoved,
   store,
   accessTokens,
   csrfTokens,
@@ -98,7 +101,7 @@ export async function buildServer({
   await installLimits(app, limiter);
   const cookies = cookiesOf({ allowsPlain: settings.allowsPlainCookies });
   const csrf = csrfOf({ csrfTokens, cookies, ownOrigins: [...settings.ownOrigins, ...settings.corsOrigins] });
-  const access = accessCheck({ store, accessTokens, secrets, limiter, clock, policy, cookies, csrf });
+  const access = accessCheck({ hasMoved, store, accessTokens, secrets, limiter, clock, policy, cookies, csrf });
   mount(app, routes, { access, csrf, cookies, issuer });
   await reference(app, openApiDocument(routes, urlsOf, { title: settings.productName, issuer, version: settings.version }));
   installNotFound(app, issuer, methodsByPath(routes));

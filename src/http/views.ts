@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { MfaRequired } from '#application/mfa-required.ts';
 import type { Account, Passkey, Session } from '#application/ports/store.ts';
 import type { SignedIn, Tokens } from '#application/start-session.ts';
-import { sessionCookies } from './cookies.ts';
+import { deviceCookies, sessionCookies } from './cookies.ts';
 import type { Answer } from './route.ts';
 
 /** Records as clients see them: snake_case, times in RFC 3339, nothing that is not listed here. */
@@ -80,7 +80,7 @@ export const SessionView = z
     id: z.uuid(),
     current: z.boolean().describe('whether it is the one that asks'),
     transport: z.enum(['bearer', 'cookie']),
-    device: z.string().nullable().describe('the device_name given at sign-in'),
+    device: z.string().nullable().describe('the device_name given at sign-in, else the kind of device'),
     ip: z.string(),
     user_agent: z.string().nullable(),
     created_at: instant,
@@ -117,7 +117,8 @@ export function tokensView(tokens: Tokens): z.input<typeof TokensView> {
 
 /** The answer to whoever has signed in: tokens, or cookies. */
 export function signedIn(outcome: SignedIn): Answer {
-  if (!('cookie' in outcome)) return { status: 200, body: tokensView(outcome) };
+  const known = deviceCookies(outcome.deviceCookie);
+  if (!('cookie' in outcome)) return { status: 200, body: tokensView(outcome), cookies: known };
   const { cookie, session, account } = outcome;
   const body: z.input<typeof CookieSessionView> = {
     status: 'authenticated',
@@ -125,7 +126,7 @@ export function signedIn(outcome: SignedIn): Answer {
     csrf_token: cookie.csrfToken,
     user: userView(account),
   };
-  return { status: 200, body, cookies: sessionCookies(cookie) };
+  return { status: 200, body, cookies: [...sessionCookies(cookie), ...known] };
 }
 
 export function signInAnswer(outcome: SignedIn | MfaRequired): Answer {
@@ -157,7 +158,7 @@ export function sessionView(session: Session, currentId: string): z.input<typeof
     id: session.id,
     current: session.id === currentId,
     transport: session.transport,
-    device: session.device,
+    device: session.device ?? session.deviceKind,
     ip: session.ip,
     user_agent: session.userAgent,
     created_at: session.createdAt.toISOString(),

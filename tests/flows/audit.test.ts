@@ -22,7 +22,8 @@ const { clock, sql, mail } = service;
 afterAll(service.stop);
 
 const IP = '203.0.113.9';
-const api = service.api({ ip: IP, userAgent: 'Auditor/1.0\t{"level":50}' });
+const AGENT = 'Auditor/1.0\t{"level":50}';
+const api = service.api({ ip: IP, userAgent: AGENT });
 const WRONG = 'wrong horse battery';
 
 /** Each event of the catalogue, and requests of which the last one causes it. */
@@ -50,6 +51,20 @@ const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
     await api.post('/api/auth/refresh', { refresh_token: refreshToken });
     clock.advance(MINUTE);
     return api.post('/api/auth/refresh', { refresh_token: refreshToken });
+  },
+  SESSION_MOVED: async () =>
+    api.get('/api/auth/me', (await signIn(service.api({ userAgent: 'curl/8.0' }), await verifiedPerson(service))).accessToken),
+  SESSIONS_SUPERSEDED: async () => {
+    const person = await signedInPerson(service);
+    const other = await startService({ settings: { MAX_SESSIONS_PER_USER: '1' }, database: service.database, clock });
+    const answer = await other.api({ ip: IP, userAgent: AGENT }).post('/api/auth/login', { email: person.email, password: PASSWORD });
+    await other.stop();
+    return answer;
+  },
+  SIGN_IN_REPORTED: async () => {
+    const person = await signedInPerson(service);
+    await signIn(service.api({ ip: '198.51.100.77', userAgent: 'curl/8.0' }), person);
+    return api.post('/api/auth/report-sign-in', { token: await mail.token(person.email, 'report-sign-in') });
   },
   LOGOUT: async () => api.post('/api/auth/logout', undefined, (await signedInPerson(service)).accessToken),
   SESSION_ENDED: async () => {

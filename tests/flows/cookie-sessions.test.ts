@@ -15,7 +15,7 @@ afterAll(() => service.stop());
 const SESSION = '__Host-session';
 const MINUTE = 60;
 
-function valueOf(browser: CookieClient): string {
+function cookieOf(browser: CookieClient): string {
   return browser.jar.get(SESSION) ?? '';
 }
 
@@ -56,9 +56,9 @@ describe('a cookie session', () => {
 
   it('[V7.2.3] is kept as a hash of 256 random bits, so that the table signs nobody in', async () => {
     const { browser, sessionId } = await browsingPerson(service);
-    expect(Buffer.from(valueOf(browser), 'base64url')).toHaveLength(32);
+    expect(Buffer.from(cookieOf(browser), 'base64url')).toHaveLength(32);
     const [row] = await service.sql<{ stored: string }[]>`select s::text as stored from sessions s where id = ${sessionId}`;
-    expect(row?.stored).not.toContain(valueOf(browser));
+    expect(row?.stored).not.toContain(cookieOf(browser));
     const [{ hash = '' } = {}] = await service.sql<{ hash: string }[]>`
       select encode(cookie_hash, 'hex') as hash from sessions where id = ${sessionId}`;
     expectProblem(await me(hash), 'unauthenticated');
@@ -110,7 +110,7 @@ describe('a cookie session', () => {
 
   it('[V7.4.1] [V7.4.4] is gone at once after logout, and its cookies with it', async () => {
     const { browser } = await browsingPerson(service);
-    const value = valueOf(browser);
+    const value = cookieOf(browser);
     const answer = await browser.post('/api/auth/logout');
     expect(answer.status).toBe(204);
     expect(answer.headers['clear-site-data']).toBe('"cache", "storage"');
@@ -136,7 +136,7 @@ describe('a cookie session', () => {
   it('[V7.2.1] is nobody when the cookie is cut, changed, made up or a token of another kind', async () => {
     const { browser } = await browsingPerson(service);
     const { accessToken, refreshToken } = await signedInPerson(service);
-    const value = valueOf(browser);
+    const value = cookieOf(browser);
     const changed = value.slice(0, -2) + (value.endsWith('AA') ? 'BB' : 'AA');
     for (const wrong of [
       value.slice(0, -1),
@@ -156,7 +156,7 @@ describe('a cookie session', () => {
 
   it('[V7.2.4] is nobody when there are two cookies of its name: which one the server set cannot be told', async () => {
     const { browser } = await browsingPerson(service);
-    const value = valueOf(browser);
+    const value = cookieOf(browser);
     for (const cookie of [
       `${SESSION}=${value}; ${SESSION}=planted`,
       `${SESSION}=planted; ${SESSION}=${value}`,
@@ -173,19 +173,19 @@ describe('a fresh value', () => {
     const planted = 'A'.repeat(43);
     const victim = cookieClient(service.api(), new Map([[SESSION, planted]]));
     await signInByCookie(victim, person);
-    expect(valueOf(victim)).not.toBe(planted);
+    expect(cookieOf(victim)).not.toBe(planted);
     expectProblem(await me(planted), 'unauthenticated');
-    expect((await me(valueOf(victim))).body.id).toBe(person.id);
+    expect((await me(cookieOf(victim))).body.id).toBe(person.id);
   });
 
   it('[V7.2.4] takes the place of the session that the browser held: an attacker who planted his own loses it', async () => {
     const attacker = await browsingPerson(service);
-    const planted = valueOf(attacker.browser);
+    const planted = cookieOf(attacker.browser);
     const person = await verifiedPerson(service);
     const victim = cookieClient(service.api(), new Map([[SESSION, planted]]));
     await signInByCookie(victim, person);
     expectProblem(await me(planted), 'unauthenticated');
-    expect((await me(valueOf(victim))).body.id).toBe(person.id);
+    expect((await me(cookieOf(victim))).body.id).toBe(person.id);
     const { sessions } = (await victim.get('/api/auth/sessions')).body;
     expect(sessions).toHaveLength(1);
   });
@@ -198,14 +198,14 @@ describe('a fresh value', () => {
 
   it('[V7.2.4] comes with a password change: the old value and other sessions end', async () => {
     const person = await browsingPerson(service);
-    const before = valueOf(person.browser);
+    const before = cookieOf(person.browser);
     const other = cookieClient(service.api());
     await signInByCookie(other, person);
     const body = { current_password: PASSWORD, new_password: OTHER_PASSWORD };
     const answer = await person.browser.post('/api/auth/change-password', body);
     expect(answer.status, answer.text).toBe(200);
     expect(answer.body).not.toHaveProperty('access_token');
-    expect(valueOf(person.browser)).not.toBe(before);
+    expect(cookieOf(person.browser)).not.toBe(before);
     expectProblem(await me(before), 'unauthenticated');
     expectProblem(await other.get('/api/auth/me'), 'unauthenticated');
     expect((await person.browser.get('/api/auth/me')).status).toBe(200);
@@ -214,9 +214,9 @@ describe('a fresh value', () => {
 
   it('[V7.2.4] comes with every rise of privilege: an enrolment and a step-up', async () => {
     const { browser, sessionId } = await browsingPerson(service);
-    const atSignIn = valueOf(browser);
+    const atSignIn = cookieOf(browser);
     const secret = await enrol(browser);
-    const enrolled = valueOf(browser);
+    const enrolled = cookieOf(browser);
     expect(enrolled).not.toBe(atSignIn);
     expectProblem(await me(atSignIn), 'unauthenticated');
 
@@ -224,7 +224,7 @@ describe('a fresh value', () => {
     expectProblem(await browser.post('/api/auth/mfa/recovery-codes'), 'insufficient-user-authentication');
     const wrong = await browser.post('/api/auth/reauthenticate', { method: 'totp', code: wrongCode(service, secret) });
     expectProblem(wrong, 'invalid-code');
-    expect(valueOf(browser)).toBe(enrolled);
+    expect(cookieOf(browser)).toBe(enrolled);
     const answer = await browser.post('/api/auth/reauthenticate', { method: 'totp', code: nextCode(service, { secret }) });
     expect(answer.body).toEqual({
       status: 'authenticated',
@@ -233,7 +233,7 @@ describe('a fresh value', () => {
       auth_time: expect.any(String),
       acr: 'aal2',
     });
-    expect(valueOf(browser)).not.toBe(enrolled);
+    expect(cookieOf(browser)).not.toBe(enrolled);
     expectProblem(await me(enrolled), 'unauthenticated');
     expect((await browser.post('/api/auth/mfa/recovery-codes')).status).toBe(200);
   });

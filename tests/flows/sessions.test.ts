@@ -22,7 +22,13 @@ describe('the sessions of an account', () => {
     const current = await signIn(api, person);
     const now = clock.now();
     expect(await list(current.accessToken)).toEqual([
-      expect.objectContaining({ id: current.sessionId, current: true, device: null, ip: '127.0.0.1', created_at: now.toISOString() }),
+      expect.objectContaining({
+        id: current.sessionId,
+        current: true,
+        device: 'another program',
+        ip: '127.0.0.1',
+        created_at: now.toISOString(),
+      }),
       {
         id: old.sessionId,
         current: false,

@@ -1,4 +1,5 @@
 import type { Acr, Amr } from '#domain/assurance.ts';
+import type { SessionBinding } from '#domain/device.ts';
 import type { Lifetimes } from '#domain/lifetimes.ts';
 import type { LockoutPolicy } from '#domain/lockout.ts';
 import type { PasswordPolicy } from '#domain/password-policy.ts';
@@ -41,6 +42,13 @@ export type Policy = {
   lifetimes: Lifetimes;
   revealRegistrationConflicts: boolean;
   secondFactors: SecondFactorPolicy;
+  sessions: SessionPolicy;
+};
+
+export type SessionPolicy = {
+  /** Of one account at once; with one more the oldest ends. 0: any number. */
+  most: number;
+  binding: SessionBinding;
 };
 
 export type SecondFactorPolicy = {

@@ -47,13 +47,24 @@ export type SessionEnd =
   /** Another sign-in of the same browser took its place. */
   | 'replaced'
   /** MAX_SESSIONS_PER_USER. */
-  | 'superseded';
+  | 'superseded'
+  /** It turned up on another kind of device (SESSION_BINDING). */
+  | 'moved'
+  /** The owner said that a sign-in was not theirs. */
+  | 'reported'
+  /** The account's security stamp is newer than the session's. */
+  | 'outdated';
 
 export type Session = {
   id: string;
   accountId: string;
   transport: Transport;
   device: string | null;
+  /** The device that it began on, and its kind; null for sessions from before devices were known. */
+  deviceId: string | null;
+  deviceKind: string | null;
+  /** The last other kind of device that it spoke from. */
+  movedTo: string | null;
   ip: string;
   userAgent: string | null;
   amr: Amr[];
@@ -98,8 +109,9 @@ export type NewTicket = {
 };
 
 /** A ticket that stands for something besides its account. */
-export type IssuedTicket = NewTicket & { accountId: string | null; context: TicketContext };
-export type TicketContext = PreAuth | CeremonyBinding | SmsEnrolment;
+export type IssuedTicket = NewTicket & { accountId: string | null; context: TicketContext | null };
+export type TicketContext = PreAuth | CeremonyBinding | SmsEnrolment | ReportedDevice;
+export type ReportedDevice = { deviceId: string };
 export type SmsEnrolment = { number: PhoneNumber; sessionId: string };
 
 export type Totp = { id: string; secret: string; sessionId: string; createdAt: Date; lastUsedAt: Date | null };
@@ -115,6 +127,23 @@ export type Passkey = PasskeyDescriptor & {
   createdAt: Date;
   lastUsedAt: Date | null;
   flaggedAt: Date | null;
+};
+
+/** What a client shows of its device. */
+export type DeviceSighting = { tokenHash: Buffer | null; kind: string; network: string };
+
+/** What is known of it: the device by its cookie, one of the same kind in the same network, or nothing. */
+export type KnownDevice = { id: string; by: 'cookie' | 'traits'; isConfirmed: boolean } | { by: 'new'; hasOthers: boolean };
+
+/** A device as it is from now on. `replaces`: the cookie that its browser had, which other accounts on it may know it by. */
+export type DeviceNote = {
+  id: string;
+  tokenHash: Buffer;
+  kind: string;
+  network: string;
+  replaces: Buffer | null;
+  /** Whether the cookie came back: the device keeps cookies. */
+  isConfirmed: boolean;
 };
 
 /** What is enrolled, as its owner sees it. */
@@ -149,7 +178,12 @@ export interface Reads {
     /** When the lane is locked until, if it is. */
     findLock(key: ThrottleKey, at: Date): Promise<Date | null>;
   };
+  devices: {
+    recognise(accountId: string, sighting: DeviceSighting): Promise<KnownDevice>;
+  };
   sessions: {
+    /** Why it ended before its time, if it did; for whoever holds its refresh secret. */
+    endOf(sessionId: string, refreshSecretHash: Buffer): Promise<SessionEnd | null>;
     /** Those alive at `at`, the last used first; at most `limit`. */
     listLive(accountId: string, at: Date, limit: number): Promise<Session[]>;
   };
@@ -230,17 +264,30 @@ export interface Writes extends Reads {
     verifyEmail(accountId: string, pending: PendingRegistration | null, at: Date): Promise<boolean>;
     /** Sets the hash, and marks the address verified when `provesEmail`. */
     setPassword(accountId: string, passwordHash: string, at: Date, options: { provesEmail: boolean }): Promise<Account | null>;
+    /** No password opens the account until a new one is set by mail. */
+    removePassword(accountId: string, at: Date): Promise<void>;
     /** Sets the hash only while it still is `seenHash`. @returns whether it was */
     replacePassword(accountId: string, seenHash: string, passwordHash: string, at: Date): Promise<boolean>;
     /** Forgets the failures counted for these identifiers, from any network. */
     clearFailures(identifierHashes: readonly Buffer[]): Promise<void>;
   } & Reads['accounts'];
+  devices: {
+    note(accountId: string, note: DeviceNote, at: Date): Promise<void>;
+    forget(accountId: string, deviceId: string): Promise<void>;
+  } & Reads['devices'];
   sessions: {
+    /** Ends the oldest beyond `most`; the account is locked. @returns how many */
+    endBeyond(accountId: string, most: number, at: Date): Promise<number>;
+    /** Notes the kind of device that it speaks from. @returns whether that is news */
+    noteMove(sessionId: string, kind: string): Promise<boolean>;
     /** Ends one session of this account. @returns whether it lived */
     end(accountId: string, sessionId: string, reason: SessionEnd, at: Date): Promise<boolean>;
     /** Ends the session whose refresh tokens carry this secret. @returns its account, null when it did not live */
     endBySecret(sessionId: string, refreshSecretHash: Buffer, reason: SessionEnd, at: Date): Promise<string | null>;
-    /** Ends all of them, but for `exceptId`. @returns how many lived */
+    /**
+     * Ends all of them, but for `exceptId`. The account gets a new security stamp: a session that none of this sees, because it
+     * is just being opened, has the old one and is dead. @returns how many lived
+     */
     endAll(accountId: string, reason: SessionEnd, at: Date, exceptId?: string): Promise<number>;
     /** Ends the session of this cookie. */
     endByCookie(cookieHash: Buffer, reason: SessionEnd, at: Date): Promise<void>;
@@ -281,7 +328,12 @@ export type Registration = {
   at: Date;
 };
 
-export type SignInLookup = { account: AccountWithPassword | null; lockedUntil: Date | null; secondFactors: SecondFactor[] };
+export type SignInLookup = {
+  account: AccountWithPassword | null;
+  lockedUntil: Date | null;
+  secondFactors: SecondFactor[];
+  device: KnownDevice;
+};
 
 export type Rotation = {
   outcome: 'rotated' | 'retried' | 'reused';
@@ -291,6 +343,18 @@ export type Rotation = {
   counter: number;
 };
 
+/** A session that begins: on which device, in whose place, and among how many. */
+export type NewSignIn = {
+  session: NewSession;
+  replaces: Buffer | null;
+  device: DeviceNote;
+  notice: { ticket: IssuedTicket; mail: OutboxMessage } | null;
+  /** MAX_SESSIONS_PER_USER; with 0, the whole is one statement. */
+  most: number;
+  /** Recorded when older sessions ended for it, with their number. */
+  superseded: AuditEvent;
+};
+
 export interface HotPaths {
   /**
    * One statement: account, ticket, mail and audit event, or, when the address has an account, the mail to its owner.
@@ -298,8 +362,13 @@ export interface HotPaths {
    */
   register(registration: Registration): Promise<'registered' | 'email-taken' | 'username-taken'>;
 
-  /** The account behind an e-mail address or user name in canonical form, and whether this lane is locked. */
-  findForSignIn(identifier: { kind: 'email' | 'username'; canonical: string }, key: ThrottleKey, at: Date): Promise<SignInLookup>;
+  /** The account behind an e-mail address or user name in canonical form, whether this lane is locked, and whether it knows the device. */
+  findForSignIn(
+    identifier: { kind: 'email' | 'username'; canonical: string },
+    key: ThrottleKey,
+    sighting: DeviceSighting,
+    at: Date,
+  ): Promise<SignInLookup>;
 
   /**
    * Counts one failure and records the event; when it is the one that locks, records ACCOUNT_LOCKED as well.
@@ -314,7 +383,7 @@ export interface HotPaths {
    */
   openSession(input: {
     accountId: string;
-    begun: { session: NewSession; replaces: Buffer | null } | { preAuth: NewTicket & { context: PreAuth } };
+    begun: NewSignIn | { preAuth: NewTicket & { context: PreAuth } };
     key: ThrottleKey;
     seenPasswordHash: string;
     /** The same password under the parameters of today, when those changed. */

@@ -53,6 +53,18 @@ ${fields}<button>${button}</button>
       ),
     ),
     served(
+      '/report-sign-in',
+      HTML,
+      form(
+        'This was not me',
+        'Every session of your account ends, and its password works no more. A link to choose a new one is sent to your address.',
+        '',
+        'It was not me',
+        '/api/auth/report-sign-in',
+        'Your account is secured. The link to choose a new password is on its way to you.',
+      ),
+    ),
+    served(
       '/forgot-password',
       HTML,
       form(

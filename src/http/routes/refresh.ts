@@ -13,7 +13,7 @@ export function refreshRoute(use: ReturnType<typeof refresh>) {
     summary: 'Trade a refresh token for the next one',
     description: 'The token just replaced yields the same successor for some seconds; an older one ends the session.',
     access: 'public',
-    problems: ['invalid-refresh-token', 'refresh-token-reused', 'account-suspended'],
+    problems: ['invalid-refresh-token', 'refresh-token-reused', 'session-superseded', 'account-suspended'],
     body: z.strictObject({ refresh_token: refreshToken }),
     responses: { 200: { description: 'The next tokens', schema: TokensView } },
     async handler({ body, client }) {

@@ -1,6 +1,7 @@
 import type { Sql } from 'postgres';
 import type { Authenticated, HotPaths } from '#application/ports/store.ts';
 import { after } from '#domain/lifetimes.ts';
+import { sessionColumns } from './reads.ts';
 import { arrayOf, authenticatedOf, type FoundRow } from './rows.ts';
 
 export type Asked = { sessionId: string; at: Date };
@@ -35,7 +36,6 @@ export async function authenticateByCookie(
 }
 
 function foundColumns(sql: Sql) {
-  return sql`s.id as session_id, s.account_id, s.transport, s.device, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
-    s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at, s.revoked_reason,
+  return sql`${sessionColumns(sql)}, s.revoked_reason, s.security_stamp <> a.security_stamp as is_outdated,
     a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status, a.roles, a.created_at as account_created_at`;
 }

@@ -6,6 +6,7 @@ import { enqueue, record } from './parts.ts';
 import { endReused, rotate } from './refresh-rotation.ts';
 import { register } from './register.ts';
 import { countFailure, findForSignIn, openSession } from './sign-in.ts';
+import { writes } from './writes.ts';
 
 /** More at once would only cut them smaller. Commits queue up at the disk anyway: while one is written, the next gathers. */
 const LOOKS = { most: 128, atOnce: 4 };
@@ -20,9 +21,19 @@ export function hotPaths(database: Database): HotPaths {
   const move = batched((uses: readonly Use[]) => within(() => rotate(sql, uses)), MOVES);
   return {
     register: (registration) => register(database, registration),
-    findForSignIn: (identifier, key, at) => within(() => findForSignIn(sql, identifier, key, at), { isRepeatable: true }),
+    findForSignIn: (...asked) => within(() => findForSignIn(sql, ...asked), { isRepeatable: true }),
     countFailure: (key, policy, event) => within(() => countFailure(sql, key, policy, event)),
-    openSession: (input) => within(() => openSession(sql, input)),
+    openSession: (input) => {
+      const { begun, accountId, event } = input;
+      if (!('session' in begun) || begun.most === 0) return within(() => openSession(sql, input));
+      // The account is locked until older sessions have ended: of any number of sign-ins, each sees those before it.
+      return database.transaction(async (tx) => {
+        const outcome = await openSession(tx, input);
+        const ended = outcome === 'opened' ? await writes(tx).sessions.endBeyond(accountId, begun.most, event.occurredAt) : 0;
+        if (ended > 0) await record(tx, { ...begun.superseded, details: { ended } });
+        return outcome;
+      });
+    },
 
     authenticate: (sessionId, at) => look({ sessionId, at }),
     authenticateByCookie: (...asked) => within(() => authenticateByCookie(sql, asked), { isRepeatable: true }),

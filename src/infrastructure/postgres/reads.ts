@@ -1,6 +1,7 @@
-import type { Reads, TicketContext } from '#application/ports/store.ts';
+import type { Reads, SessionEnd, TicketContext } from '#application/ports/store.ts';
 import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
+import { deviceReads } from './devices.ts';
 import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
 
 export function accountColumns(sql: Handle) {
@@ -9,7 +10,7 @@ export function accountColumns(sql: Handle) {
 }
 
 export function sessionColumns(sql: Handle) {
-  return sql`s.id as session_id, s.account_id, s.transport, s.device, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
+  return sql`s.id as session_id, s.account_id, s.transport, s.device, s.device_id, s.device_kind, s.moved_to, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
     s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at`;
 }
 
@@ -50,10 +51,16 @@ export function reads(sql: Handle): Reads {
         return row?.locked_until ?? null;
       },
     },
+    devices: deviceReads(sql),
     sessions: {
+      async endOf(sessionId, refreshSecretHash) {
+        const [row] = await sql<{ revoked_reason: SessionEnd | null }[]>`
+          select revoked_reason from sessions where id = ${sessionId} and refresh_secret_hash = ${refreshSecretHash}`;
+        return row?.revoked_reason ?? null;
+      },
       async listLive(accountId, at, limit) {
         const rows = await sql<SessionRow[]>`
-          select ${sessionColumns(sql)} from sessions s
+          select ${sessionColumns(sql)} from sessions s join accounts a on a.id = s.account_id and a.security_stamp = s.security_stamp
           where s.account_id = ${accountId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
           order by s.last_seen_at desc, s.id desc limit ${limit}`;
         return rows.map(sessionOf);

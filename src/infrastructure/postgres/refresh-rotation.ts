@@ -3,6 +3,7 @@ import type { HotPaths, Rotation } from '#application/ports/store.ts';
 import { AUDIT_EVENTS } from '#domain/audit-event.ts';
 import { after } from '#domain/lifetimes.ts';
 import { enqueue, record } from './parts.ts';
+import { sessionColumns } from './reads.ts';
 import { type AccountRow, accountOf, literalOf, type SessionRow, sessionOf } from './rows.ts';
 
 /** The statements of HotPaths.rotate. Which one a token meets is decided by the row, under its lock, and by nothing else. */
@@ -42,11 +43,10 @@ export async function rotate(sql: Sql, uses: readonly Use[], { isPatient } = { i
         last_seen_at = u.at, ip = u.ip, user_agent = u.user_agent,
         idle_end_at = case when s.refresh_counter = u.counter then least(u.idle_end_at, s.absolute_end_at) else s.idle_end_at end
       from accounts a, seen u
-      where s.id = u.session_id and a.id = s.account_id and s.refresh_secret_hash = u.secret_hash
+      where s.id = u.session_id and a.id = s.account_id and s.security_stamp = a.security_stamp and s.refresh_secret_hash = u.secret_hash
         and s.revoked_at is null and s.idle_end_at > u.at and s.absolute_end_at > u.at
         and (s.refresh_counter = u.counter or (s.refresh_counter = u.counter + 1 and s.rotated_at > u.grace_began_at))
-      returning s.id as session_id, s.account_id, s.transport, s.device, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
-        s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at, s.refresh_counter,
+      returning ${sessionColumns(sql)}, s.refresh_counter,
         a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status, a.roles, a.created_at as account_created_at
     ), logged as (
       insert into audit_events (id, occurred_at, type, account_id, session_id, ip, user_agent, request_id, risk, details)
@@ -79,10 +79,10 @@ export async function endReused(sql: Sql, { sessionId, secretHash, counter, at, 
     with ended as (
       update sessions s set revoked_at = ${at}, revoked_reason = 'refresh-token-reused'
       from accounts a
-      where s.id = ${sessionId} and a.id = s.account_id and s.refresh_secret_hash = ${secretHash} and s.revoked_at is null
+      where s.id = ${sessionId} and a.id = s.account_id and s.security_stamp = a.security_stamp
+        and s.refresh_secret_hash = ${secretHash} and s.revoked_at is null
         and s.idle_end_at > ${at} and s.absolute_end_at > ${at} and s.refresh_counter > ${counter}
-      returning s.id as session_id, s.account_id, s.transport, s.device, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
-        s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at, s.refresh_counter,
+      returning ${sessionColumns(sql)}, s.refresh_counter,
         a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status, a.roles, a.created_at as account_created_at
     ), logged as (${record(sql, reused, { accountId: sql`account_id`, from: sql`from ended` })}),
     mailed as (${enqueue(sql, theftMail(), at, sql`select account_id, email from ended`)})

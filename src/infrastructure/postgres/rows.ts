@@ -20,6 +20,9 @@ export type SessionRow = {
   account_id: string;
   transport: Session['transport'];
   device: string | null;
+  device_id: string | null;
+  device_kind: string | null;
+  moved_to: string | null;
   ip: string;
   user_agent: string | null;
   amr: string;
@@ -51,6 +54,9 @@ export function sessionOf(row: SessionRow): Session {
     accountId: row.account_id,
     transport: row.transport,
     device: row.device,
+    deviceId: row.device_id,
+    deviceKind: row.device_kind,
+    movedTo: row.moved_to,
     ip: row.ip,
     userAgent: row.user_agent,
     amr: wordsOf(row.amr) as Session['amr'],
@@ -63,13 +69,13 @@ export function sessionOf(row: SessionRow): Session {
   };
 }
 
-export type FoundRow = SessionRow & AccountRow & { revoked_reason: SessionEnd | null };
+export type FoundRow = SessionRow & AccountRow & { revoked_reason: SessionEnd | null; is_outdated: boolean };
 
 /** A session that was found, unless it ran out. */
 export function authenticatedOf(row: FoundRow, at: Date): Authenticated | null {
   const session = sessionOf(row);
   if (session.idleEndAt <= at || session.absoluteEndAt <= at) return null;
-  return { session, account: accountOf(row), endedBecause: row.revoked_reason };
+  return { session, account: accountOf(row), endedBecause: row.revoked_reason ?? (row.is_outdated ? 'outdated' : null) };
 }
 
 /** An array of plain words as PostgreSQL writes it; roles, methods and transports hold nothing that needs quotes. */

@@ -39,6 +39,8 @@ export const accounts = pgTable(
     roles: text('roles').array().notNull().default(sql`'{user}'`),
     createdAt: instant('created_at').notNull(),
     updatedAt: instant('updated_at').notNull(),
+    /** Counts what ends sessions: new password, role, factor or status. A session that carries an older one is dead. */
+    securityStamp: integer('security_stamp').notNull().default(0),
   },
   (table) => [check('accounts_status', sql`${table.status} in ('active', 'suspended')`)],
 );
@@ -72,6 +74,12 @@ export const sessions = pgTable(
     proofs: jsonb('proofs').notNull().default([]),
     /** Of a cookie session: SHA-256 of the cookie's 256 random bits. */
     cookieHash: bytea('cookie_hash'),
+    /** That of its account when it began, or when it was the one session that was kept. */
+    securityStamp: integer('security_stamp').notNull().default(0),
+    deviceId: uuid('device_id'),
+    /** The kind of device that it began on, and the last other one that it spoke from. */
+    deviceKind: text('device_kind'),
+    movedTo: text('moved_to'),
   },
   (table) => [
     index('sessions_live_of_account').on(table.accountId).where(sql`revoked_at is null`),
@@ -177,6 +185,27 @@ export const passkeys = pgTable(
     flaggedAt: instant('flagged_at'),
   },
   (table) => [uniqueIndex('passkeys_credential').on(table.credentialId), index('passkeys_of_account').on(table.accountId)],
+);
+
+/**
+ * Devices that an account has been signed in to on, by the hash of the cookie that their browser keeps. One whose cookie never came
+ * back is not confirmed: it stands for every program of its kind in its network that keeps no cookies.
+ */
+export const devices = pgTable(
+  'devices',
+  {
+    id: uuid('id').primaryKey(),
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    tokenHash: bytea('token_hash').notNull(),
+    kind: text('kind').notNull(),
+    network: text('network').notNull(),
+    createdAt: instant('created_at').notNull(),
+    lastSeenAt: instant('last_seen_at').notNull(),
+    confirmedAt: instant('confirmed_at'),
+  },
+  (table) => [index('devices_of_account').on(table.accountId, table.lastSeenAt), index('devices_token').on(table.tokenHash)],
 );
 
 /** Failed sign-ins by keyed hash of the identifier, known or not, and network: lockout that tells nothing about accounts. */

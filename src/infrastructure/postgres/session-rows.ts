@@ -2,13 +2,14 @@ import type { NewSession } from '#application/ports/store.ts';
 import type { Handle } from './connect.ts';
 import { arrayOf } from './rows.ts';
 
-/** The insert of a session of the account that the rest of the statement gives as `id`: "from …" must follow. */
+/** The insert of a session of the account that the rest of the statement gives as `id` with its `security_stamp`: "from …" must follow. */
 export function insertSession(sql: Handle, session: NewSession) {
   return sql`
     insert into sessions (id, account_id, transport, device, ip, user_agent, amr, acr, proofs, auth_time, created_at, last_seen_at,
-      idle_end_at, absolute_end_at, refresh_secret_hash, cookie_hash)
+      idle_end_at, absolute_end_at, refresh_secret_hash, cookie_hash, device_id, device_kind, security_stamp)
     select ${session.id}::uuid, id, ${session.transport}::text, ${session.device}::text, ${session.ip}::text, ${session.userAgent}::text,
       ${arrayOf(session.amr)}::text::text[], ${session.acr}::text, ${JSON.stringify(session.proofs)}::text::jsonb,
       ${session.authTime}::timestamptz, ${session.createdAt}::timestamptz, ${session.lastSeenAt}::timestamptz,
-      ${session.idleEndAt}::timestamptz, ${session.absoluteEndAt}::timestamptz, ${session.refreshSecretHash}::bytea, ${session.cookieHash}::bytea`;
+      ${session.idleEndAt}::timestamptz, ${session.absoluteEndAt}::timestamptz, ${session.refreshSecretHash}::bytea, ${session.cookieHash}::bytea,
+      ${session.deviceId}::uuid, ${session.deviceKind}::text, security_stamp`;
 }

@@ -1,35 +1,41 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { Sql } from 'postgres';
-import type { HotPaths, SignInLookup } from '#application/ports/store.ts';
+import type { DeviceSighting, HotPaths, NewSignIn, SignInLookup } from '#application/ports/store.ts';
 import type { SecondFactor } from '#domain/assurance.ts';
 import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
-import { holdsSecondFactor, record, secondFactors } from './parts.ts';
+import type { Handle } from './connect.ts';
+import { type KnownDeviceRow, knownDevice, knownDeviceColumns, knownDeviceOf, notedDevice } from './devices.ts';
+import { enqueue, holdsSecondFactor, record, secondFactors } from './parts.ts';
 import { accountColumns } from './reads.ts';
 import { type AccountRow, accountOf, wordsOf } from './rows.ts';
 import { insertSession } from './session-rows.ts';
 
 /** The statements of a password sign-in, see HotPaths. */
 
-type LookupRow = Omit<AccountRow, 'account_id'> & { account_id: string | null; locked_until: Date | null; second_factors: string };
+type LookupRow = Omit<AccountRow, 'account_id'> &
+  KnownDeviceRow & { account_id: string | null; locked_until: Date | null; second_factors: string };
 
 export async function findForSignIn(
   sql: Sql,
   { kind, canonical }: { kind: 'email' | 'username'; canonical: string },
   { identifierHash, network }: ThrottleKey,
+  sighting: DeviceSighting,
   at: Date,
 ): Promise<SignInLookup> {
   const [row] = await sql<LookupRow[]>`
-    select ${accountColumns(sql)}, t.locked_until, ${secondFactors(sql, sql`a.id`)} as second_factors
+    select ${accountColumns(sql)}, t.locked_until, ${secondFactors(sql, sql`a.id`)} as second_factors, ${knownDeviceColumns(sql)}
     from (select 1) as always
       left join accounts a on ${kind === 'email' ? sql`a.email_canonical` : sql`a.username_canonical`} = ${canonical}
+      ${knownDevice(sql, sighting)}
       left join login_throttles t on t.identifier_hash = ${identifierHash} and t.network = ${network} and t.locked_until > ${at}`;
-  if (!row) return { account: null, lockedUntil: null, secondFactors: [] };
+  if (!row) return { account: null, lockedUntil: null, secondFactors: [], device: { by: 'new', hasOthers: false } };
   const { account_id: accountId } = row;
   return {
     account: accountId === null ? null : accountOf({ ...row, account_id: accountId }),
     lockedUntil: row.locked_until,
     secondFactors: wordsOf(row.second_factors) as SecondFactor[],
+    device: knownDeviceOf(row),
   };
 }
 
@@ -70,19 +76,20 @@ export async function countFailure(
 }
 
 export async function openSession(
-  sql: Sql,
+  sql: Handle,
   { accountId, begun, key, seenPasswordHash, rehashed, event }: Parameters<HotPaths['openSession']>[0],
 ): Promise<'opened' | 'locked' | 'changed'> {
   const at = event.occurredAt;
   // `for share`: a password reset under way is waited for, and one that comes later sees this session and ends it.
+  const isCounted = 'session' in begun && begun.most > 0;
   const rehash = sql`, rehash as (
     update accounts set password_hash = ${rehashed}, updated_at = ${at} where id in (select account_id from opened)
   ), told as (${record(sql, { ...event, type: 'PASSWORD_REHASHED' }, { id: sql`${randomUUIDv7()}::uuid`, from: sql`from opened` })})`;
   const [row] = await sql<{ unchanged: boolean; locked: boolean }[]>`
     with unchanged as (
-      select id from accounts where id = ${accountId} and password_hash = ${seenPasswordHash} and status = 'active'
+      select id, security_stamp from accounts where id = ${accountId} and password_hash = ${seenPasswordHash} and status = 'active'
         ${'session' in begun ? sql`and not ${holdsSecondFactor(sql, sql`accounts.id`)}` : sql``}
-      ${rehashed === null ? sql`for share` : sql`for no key update`}
+      ${rehashed === null && !isCounted ? sql`for share` : sql`for no key update`}
     ), lane as (
       select from login_throttles
       where identifier_hash = ${key.identifierHash} and network = ${key.network} and locked_until > ${at}
@@ -93,23 +100,32 @@ export async function openSession(
     ), cleared as (
       delete from login_throttles
       where identifier_hash = ${key.identifierHash} and network = ${key.network} and exists (select from opened)
-    ), logged as (${record(sql, event, { from: sql`from opened` })})${'session' in begun ? replaced(sql, begun.replaces, at) : sql``}${rehashed === null ? sql`` : rehash}
+    ), logged as (${record(sql, event, { from: sql`from opened` })})${'session' in begun ? around(sql, begun, at) : sql``}${rehashed === null ? sql`` : rehash}
     select exists (select from unchanged) as unchanged, exists (select from lane) as locked`;
   if (row?.locked) return 'locked';
   return row?.unchanged ? 'opened' : 'changed';
 }
 
-/** The session that the same browser held until now ends as the new one begins. */
-function replaced(sql: Sql, cookieHash: Buffer | null, at: Date) {
-  if (cookieHash === null) return sql``;
-  return sql`, replaced as (
-    update sessions set revoked_at = ${at}, revoked_reason = 'replaced'
-    where cookie_hash = ${cookieHash} and revoked_at is null and exists (select from opened))`;
+/** What else begins with a session: its device is noted, a new one told of, and the session that its browser held until now ends. */
+function around(sql: Handle, { device, notice, replaces }: NewSignIn, at: Date) {
+  const told = notice
+    ? sql`, reportable as (
+        insert into tickets (id, purpose, account_id, secret_hash, context, created_at, expires_at)
+        select ${notice.ticket.id}::uuid, ${notice.ticket.purpose}::text, account_id, ${notice.ticket.secretHash}::bytea,
+          ${JSON.stringify(notice.ticket.context)}::text::jsonb, ${at}::timestamptz, ${notice.ticket.expiresAt}::timestamptz from opened
+      ), mailed as (${enqueue(sql, notice.mail, at, sql`select a.id, a.email from accounts a join opened on opened.account_id = a.id`)})`
+    : sql``;
+  const replaced = replaces
+    ? sql`, replaced as (
+        update sessions set revoked_at = ${at}, revoked_reason = 'replaced'
+        where cookie_hash = ${replaces} and revoked_at is null and exists (select from opened))`
+    : sql``;
+  return sql`, ${notedDevice(sql, device, at, 'opened')}${told}${replaced}`;
 }
 
 type PreAuthTicket = Extract<Parameters<HotPaths['openSession']>[0]['begun'], { preAuth: unknown }>['preAuth'];
 
-function insertPreAuth(sql: Sql, { id, purpose, secretHash, context, expiresAt }: PreAuthTicket, at: Date) {
+function insertPreAuth(sql: Handle, { id, purpose, secretHash, context, expiresAt }: PreAuthTicket, at: Date) {
   return sql`
     insert into tickets (id, purpose, account_id, secret_hash, context, created_at, expires_at)
     select ${id}::uuid, ${purpose}::text, id, ${secretHash}::bytea, ${JSON.stringify(context)}::text::jsonb, ${at}::timestamptz,

@@ -1,6 +1,7 @@
 import type { Writes } from '#application/ports/store.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
+import { deviceWrites } from './devices.ts';
 import { enqueue, record } from './parts.ts';
 import { accountColumns, reads, sessionColumns } from './reads.ts';
 import { type AccountRow, accountOf, arrayOf, proofsOf, type SessionRow, sessionOf, type WrittenProof } from './rows.ts';
@@ -16,6 +17,7 @@ export function writes(sql: Handle): Writes {
   return {
     tickets: ticketWrites(sql, read.tickets),
     authenticators: authenticatorWrites(sql, read.authenticators),
+    devices: deviceWrites(sql),
     throttles: {
       async tryOnce({ identifierHash, network }, perLock, lockSeconds, at) {
         const lockedUntil = new Date(at.getTime() + lockSeconds * 1000);
@@ -64,6 +66,9 @@ export function writes(sql: Handle): Writes {
           where a.id = ${accountId} returning ${accountColumns(sql)}`;
         return row ? accountOf(row) : null;
       },
+      async removePassword(accountId, at) {
+        await sql`update accounts set password_hash = null, updated_at = ${at} where id = ${accountId}`;
+      },
       async replacePassword(accountId, seenHash, passwordHash, at) {
         const rows = await sql`
           update accounts set password_hash = ${passwordHash}, updated_at = ${at}
@@ -92,12 +97,30 @@ export function writes(sql: Handle): Writes {
         return row?.account_id ?? null;
       },
       async endAll(accountId, reason, at, exceptId) {
+        const kept = exceptId ?? null;
         const rows = await sql`
-          with owner as (select id from accounts where id = ${accountId} for no key update)
-          update sessions set revoked_at = ${at}, revoked_reason = ${reason} from owner
-          where account_id = owner.id and revoked_at is null and sessions.id is distinct from ${exceptId ?? null}::uuid
-          returning idle_end_at > ${at} and absolute_end_at > ${at} as lived`;
-        return rows.filter((row) => row['lived']).length;
+          with owner as (update accounts set security_stamp = security_stamp + 1 where id = ${accountId} returning id, security_stamp)
+          update sessions set
+            security_stamp = case when sessions.id = ${kept}::uuid then owner.security_stamp else sessions.security_stamp end,
+            revoked_at = case when sessions.id = ${kept}::uuid then revoked_at else ${at}::timestamptz end,
+            revoked_reason = case when sessions.id = ${kept}::uuid then revoked_reason else ${reason}::text end
+          from owner where account_id = owner.id and revoked_at is null
+          returning sessions.id is distinct from ${kept}::uuid and idle_end_at > ${at} and absolute_end_at > ${at} as ended`;
+        return rows.filter((row) => row['ended']).length;
+      },
+      async endBeyond(accountId, most, at) {
+        const rows = await sql`
+          update sessions set revoked_at = ${at}, revoked_reason = 'superseded' where id in (
+            select id from sessions
+            where account_id = ${accountId} and revoked_at is null and idle_end_at > ${at} and absolute_end_at > ${at}
+            order by created_at desc, id desc offset ${most})
+          returning id`;
+        return rows.length;
+      },
+      async noteMove(sessionId, kind) {
+        const rows =
+          await sql`update sessions set moved_to = ${kind} where id = ${sessionId} and moved_to is distinct from ${kind} returning id`;
+        return rows.length === 1;
       },
       async endByCookie(cookieHash, reason, at) {
         await sql`update sessions set revoked_at = ${at}, revoked_reason = ${reason} where cookie_hash = ${cookieHash} and revoked_at is null`;
@@ -115,12 +138,13 @@ export function writes(sql: Handle): Writes {
       },
       async open(session, replaces) {
         if (replaces) await this.endByCookie(replaces, 'replaced', session.createdAt);
-        await sql`${insertSession(sql, session)} from (select ${session.accountId}::uuid as id) as owner`;
+        await sql`${insertSession(sql, session)} from accounts where id = ${session.accountId}`;
       },
       async lockWithProofs(sessionId, at) {
         const [row] = await sql<(SessionRow & { proofs: WrittenProof[] })[]>`
           select ${sessionColumns(sql)}, s.proofs from sessions s
-          where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at} for no key update`;
+          where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
+            and s.security_stamp = (select security_stamp from accounts a where a.id = s.account_id) for no key update`;
         if (!row) return null;
         const session = sessionOf(row);
         // A session from before proofs were kept began with a password.

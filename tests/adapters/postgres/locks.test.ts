@@ -2,7 +2,22 @@ import { describe, expect, it } from 'vitest';
 import { after } from '#domain/lifetimes.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';
-import { account, email, event, HOUR, hash, lane, mail, openedSession, registration, session, tally, ticket, use } from './records.ts';
+import {
+  account,
+  beginning,
+  email,
+  event,
+  HOUR,
+  hash,
+  lane,
+  mail,
+  openedSession,
+  registration,
+  session,
+  tally,
+  ticket,
+  use,
+} from './records.ts';
 
 const here = openedForTests();
 const at = new Date();
@@ -80,7 +95,7 @@ describe('verbs that meet on one account', () => {
       () =>
         here.store.hot.openSession({
           accountId: known.id,
-          begun: { session: session(known.id, at), replaces: null },
+          begun: beginning(session(known.id, at), at, { most: Math.floor(Math.random() * 3), replaces: hash() }),
           key: lane(),
           seenPasswordHash: known.passwordHash,
           rehashed: Math.random() < 0.3 ? known.passwordHash : null,

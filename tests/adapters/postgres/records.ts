@@ -1,6 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
-import type { HotPaths, NewTicket, OutboxMessage, Registration, SessionWithProofs } from '#application/ports/store.ts';
+import type {
+  DeviceSighting,
+  HotPaths,
+  NewSignIn,
+  NewTicket,
+  OutboxMessage,
+  Registration,
+  SessionWithProofs,
+} from '#application/ports/store.ts';
 import type { AuditEvent, AuditEventType } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
 import { after } from '#domain/lifetimes.ts';
@@ -81,6 +89,9 @@ export function session(accountId: string, at: Date, more: Partial<Bearer> = {})
     accountId,
     transport: 'bearer',
     device: 'a test device',
+    deviceId: randomUUID(),
+    deviceKind: 'another program',
+    movedTo: null,
     ip: '192.0.2.1',
     userAgent: 'a test',
     amr: ['pwd'],
@@ -102,13 +113,25 @@ export function lane(network = '192.0.2.0') {
   return { identifierHash: hash(), network };
 }
 
+/** A device that nobody has seen, and shows no cookie. */
+export function sighting(): DeviceSighting {
+  return { tokenHash: null, kind: 'another program', network: `network ${randomUUID()}` };
+}
+
+/** The session as a sign-in begins it, on a device that nobody has seen. */
+export function beginning(opened: Bearer, at: Date, more: Partial<NewSignIn> = {}): NewSignIn {
+  const superseded = event('SESSIONS_SUPERSEDED', at, { accountId: opened.accountId, sessionId: opened.id, risk: 0 });
+  const device = { ...sighting(), id: opened.deviceId ?? '', tokenHash: hash(), replaces: null, isConfirmed: false };
+  return { session: opened, replaces: null, device, notice: null, most: 0, superseded, ...more };
+}
+
 /** A session that is stored, opened the way a sign-in does it. */
 export async function openedSession(hot: HotPaths, of: { id: string; passwordHash: string }, at: Date, more: Partial<Bearer> = {}) {
   const opened = session(of.id, at, more);
   const details = event('LOGIN_SUCCEEDED', at, { accountId: of.id, sessionId: opened.id, risk: 0 });
   const outcome = await hot.openSession({
     accountId: of.id,
-    begun: { session: opened, replaces: null },
+    begun: beginning(opened, at),
     key: lane(),
     seenPasswordHash: of.passwordHash,
     rehashed: null,

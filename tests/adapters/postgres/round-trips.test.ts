@@ -4,7 +4,22 @@ import { after } from '#domain/lifetimes.ts';
 import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { openedForTests } from './opened.ts';
-import { account, email, event, hash, lane, mail, openedSession, registration, session, ticket, use, username } from './records.ts';
+import {
+  account,
+  beginning,
+  email,
+  event,
+  hash,
+  lane,
+  mail,
+  openedSession,
+  registration,
+  session,
+  sighting,
+  ticket,
+  use,
+  username,
+} from './records.ts';
 import { type Wire, wireTo } from './wire.ts';
 
 const here = openedForTests();
@@ -47,7 +62,7 @@ describe('one round trip to PostgreSQL each:', () => {
 
   it('the look-up of a sign-in, by address and by name', async () => {
     for (const kind of ['email', 'username'] as const)
-      expect(await roundTrips(() => store.hot.findForSignIn({ kind, canonical: 'nobody' }, lane(), at))).toBe(1);
+      expect(await roundTrips(() => store.hot.findForSignIn({ kind, canonical: 'nobody' }, lane(), sighting(), at))).toBe(1);
   });
 
   it('a failed sign-in', async () => {
@@ -61,7 +76,7 @@ describe('one round trip to PostgreSQL each:', () => {
     const open = (rehashed: string | null) => () =>
       store.hot.openSession({
         accountId: known.id,
-        begun: { session: session(known.id, at), replaces: hash() },
+        begun: beginning(session(known.id, at), at, { replaces: hash() }),
         key: lane(),
         seenPasswordHash: known.passwordHash,
         rehashed,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { after } from '#domain/lifetimes.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
 import { openedForTests } from './opened.ts';
-import { account, auditTally, event, fifty, lane, session, tally, username } from './records.ts';
+import { account, auditTally, beginning, event, fifty, lane, session, sighting, tally, username } from './records.ts';
 
 const here = openedForTests();
 const at = new Date();
@@ -12,6 +12,9 @@ const POLICY: LockoutPolicy = { maxAttempts: 5, lockSeconds: 1800 };
 
 const fail = (key: ThrottleKey, when: Date, policy = POLICY) => here.store.hot.countFailure(key, policy, event('LOGIN_FAILED', when));
 const lockOf = (key: ThrottleKey, when: Date) => here.store.read((records) => records.accounts.findLock(key, when));
+
+/** What is known of a device where there is no account. */
+const NOBODYS = { by: 'new', hasOthers: false };
 
 describe('looking an account up for a sign-in', () => {
   it('finds it by address and by name, in canonical form, with the lock of the lane', async () => {
@@ -22,22 +25,23 @@ describe('looking an account up for a sign-in', () => {
       ['email', known.email.canonical],
       ['username', name.canonical],
     ] as const) {
-      const found = await here.store.hot.findForSignIn({ kind, canonical }, key, at);
+      const found = await here.store.hot.findForSignIn({ kind, canonical }, key, sighting(), at);
       expect(found).toMatchObject({ account: { id: known.id, passwordHash: known.passwordHash }, lockedUntil: null });
     }
     for (let i = 0; i < 5; i++) await fail(key, at);
-    const look = (canonical: string) => here.store.hot.findForSignIn({ kind: 'email', canonical }, key, later(1));
+    const look = (canonical: string) => here.store.hot.findForSignIn({ kind: 'email', canonical }, key, sighting(), later(1));
     expect((await look(known.email.canonical)).lockedUntil).toEqual(later(1800));
-    expect(await look('nobody@example.com')).toEqual({ account: null, lockedUntil: later(1800), secondFactors: [] });
+    expect(await look('nobody@example.com')).toEqual({ account: null, lockedUntil: later(1800), secondFactors: [], device: NOBODYS });
   });
 
   it('[V1.2.4] takes any text for a name that nobody has, and nothing else', async () => {
     await account(here.sql, at);
     for (const text of ["' or 1=1 --", '%', '_%', '\\', '";drop table accounts;--', '$1', 'İ', '🔑'])
-      expect(await here.store.hot.findForSignIn({ kind: 'username', canonical: text }, lane(), at)).toEqual({
+      expect(await here.store.hot.findForSignIn({ kind: 'username', canonical: text }, lane(), sighting(), at)).toEqual({
         account: null,
         lockedUntil: null,
         secondFactors: [],
+        device: NOBODYS,
       });
   });
 });
@@ -96,7 +100,7 @@ describe('opening a session', () => {
   const open = (of: { id: string; passwordHash: string }, key: ThrottleKey, rehashed: string | null = null) =>
     here.store.hot.openSession({
       accountId: of.id,
-      begun: { session: session(of.id, at), replaces: null },
+      begun: beginning(session(of.id, at), at),
       key,
       seenPasswordHash: of.passwordHash,
       rehashed,

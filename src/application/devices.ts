@@ -1,0 +1,76 @@
+import type { Client } from '#domain/client.ts';
+import { deviceKind } from '#domain/device.ts';
+import { after, REPORT_SIGN_IN_TTL_SECONDS } from '#domain/lifetimes.ts';
+import { networkOf } from '#domain/network.ts';
+import { mails } from './mails.ts';
+import type { Needs } from './ports/services.ts';
+import type { DeviceNote, DeviceSighting, IssuedTicket, KnownDevice, OutboxMessage, Writes } from './ports/store.ts';
+
+/** What a client shows of its device before anybody knows who it is. */
+export function sightingOf({ secrets }: Needs<'secrets'>, { ip, userAgent, deviceToken }: Client): DeviceSighting {
+  const tokenHash = deviceToken === null ? null : secrets.ticketHash(deviceToken);
+  return { tokenHash, kind: deviceKind(userAgent), network: networkOf(ip) };
+}
+
+/** The device of a sign-in: what is to be stored, what its browser keeps from now on, and a mail if nobody has seen it before. */
+export type DeviceAtSignIn = {
+  note: DeviceNote;
+  cookie: string;
+  isNew: boolean;
+  notice: { ticket: IssuedTicket; mail: OutboxMessage } | null;
+};
+
+/**
+ * A device that shows a cookie of this account keeps it. Any other gets a fresh one: a planted value is never taken over. Where
+ * the account had devices before and this is none of them, its owner is told, with a way to say "this was not me". The first
+ * sign-in of an account tells nobody.
+ */
+export function deviceAtSignIn(
+  needs: Needs<'secrets' | 'courier' | 'policy'>,
+  accountId: string,
+  client: Client,
+  known: KnownDevice,
+  at: Date,
+): DeviceAtSignIn {
+  const { secrets } = needs;
+  const sighting = sightingOf(needs, client);
+  if (known.by === 'cookie' && client.deviceToken !== null && sighting.tokenHash !== null) {
+    const note = { ...sighting, id: known.id, tokenHash: sighting.tokenHash, replaces: null, isConfirmed: true };
+    return { note, cookie: client.deviceToken, isNew: false, notice: null };
+  }
+  const { token: cookie, hash } = secrets.ticket();
+  // A client that keeps no cookies is one row, not one for each sign-in.
+  const id = known.by === 'traits' && !known.isConfirmed ? known.id : secrets.id();
+  const note: DeviceNote = { ...sighting, id, tokenHash: hash, replaces: sighting.tokenHash, isConfirmed: false };
+  const isNew = known.by === 'new' && known.hasOthers;
+  if (!isNew) return { note, cookie, isNew, notice: null };
+  const { token, hash: secretHash } = secrets.ticket();
+  const ticket: IssuedTicket = {
+    id: secrets.id(),
+    purpose: 'report-sign-in',
+    accountId,
+    secretHash,
+    context: { deviceId: id },
+    expiresAt: after(at, REPORT_SIGN_IN_TTL_SECONDS),
+  };
+  const mail = mails(needs).newDevice(token, { kind: sighting.kind, ip: client.ip }, at);
+  return { note, cookie, isNew, notice: { ticket, mail } };
+}
+
+/** Looks at the device of a sign-in and stores what it is now, in the transaction that opens the session. */
+export async function noteDevice(
+  needs: Needs<'secrets' | 'courier' | 'policy'>,
+  tx: Writes,
+  accountId: string,
+  client: Client,
+  at: Date,
+): Promise<DeviceAtSignIn> {
+  const known = await tx.devices.recognise(accountId, sightingOf(needs, client));
+  const device = deviceAtSignIn(needs, accountId, client, known, at);
+  await tx.devices.note(accountId, device.note, at);
+  if (device.notice) {
+    await tx.tickets.issue(device.notice.ticket, at);
+    await tx.outbox.enqueue(accountId, device.notice.mail, at);
+  }
+  return device;
+}

@@ -1,0 +1,77 @@
+import type { DeviceNote, DeviceSighting, KnownDevice, Reads, Writes } from '#application/ports/store.ts';
+import { MOST_DEVICES } from '#domain/device.ts';
+import type { Handle } from './connect.ts';
+
+/** The devices of accounts: which one a sign-in shows, and what is known of it from then on. */
+
+export type KnownDeviceRow = {
+  device_id: string | null;
+  by_cookie: boolean | null;
+  device_confirmed: boolean | null;
+  has_devices: boolean;
+};
+
+/** The columns of `KnownDeviceRow`, beside a row `a` of accounts; `knownDevice` must be joined. */
+export function knownDeviceColumns(sql: Handle) {
+  return sql`d.id as device_id, d.by_cookie, d.is_confirmed as device_confirmed,
+    exists (select from devices where devices.account_id = a.id) as has_devices`;
+}
+
+/** The device of the account `a` that shows its cookie, else the best of the same kind in the same network. */
+export function knownDevice(sql: Handle, { tokenHash, kind, network }: DeviceSighting) {
+  return sql`left join lateral (
+    select id, token_hash is not distinct from ${tokenHash}::bytea as by_cookie, confirmed_at is not null as is_confirmed from devices
+    where devices.account_id = a.id and (token_hash = ${tokenHash}::bytea or (kind = ${kind}::text and network = ${network}::text))
+    order by by_cookie desc, is_confirmed, last_seen_at desc limit 1
+  ) d on true`;
+}
+
+export function knownDeviceOf({ device_id, by_cookie, device_confirmed, has_devices }: KnownDeviceRow): KnownDevice {
+  if (device_id === null) return { by: 'new', hasOthers: has_devices };
+  return { id: device_id, by: by_cookie ? 'cookie' : 'traits', isConfirmed: device_confirmed === true };
+}
+
+/**
+ * Writes a device down, as parts of a WITH: other accounts on the same browser know it by its new cookie too, and those longest
+ * not seen are forgotten. `when` says which account, as (account_id), if any.
+ */
+export function notedDevice(sql: Handle, { id, tokenHash, kind, network, replaces, isConfirmed }: DeviceNote, at: Date, when: string) {
+  const confirmedAt = isConfirmed ? at : null;
+  return sql`noted as (
+    insert into devices as d (id, account_id, token_hash, kind, network, created_at, last_seen_at, confirmed_at)
+    select ${id}::uuid, account_id, ${tokenHash}::bytea, ${kind}::text, ${network}::text, ${at}::timestamptz, ${at}::timestamptz,
+      ${confirmedAt}::timestamptz from ${sql(when)}
+    on conflict (id) do update set token_hash = excluded.token_hash, kind = excluded.kind, network = excluded.network,
+      last_seen_at = excluded.last_seen_at, confirmed_at = coalesce(d.confirmed_at, excluded.confirmed_at)
+    where d.account_id = excluded.account_id
+  ), carried as (
+    update devices set token_hash = ${tokenHash}::bytea from ${sql(when)} w
+    where token_hash = ${replaces}::bytea and devices.account_id <> w.account_id
+  ), forgotten as (
+    delete from devices where id in (
+      select d.id from ${sql(when)} w join devices d on d.account_id = w.account_id where d.id <> ${id}::uuid
+      order by d.last_seen_at desc offset ${MOST_DEVICES - 1})
+  )`;
+}
+
+export function deviceReads(sql: Handle): Reads['devices'] {
+  return {
+    async recognise(accountId, sighting) {
+      const [row] = await sql<KnownDeviceRow[]>`
+        select ${knownDeviceColumns(sql)} from (select ${accountId}::uuid as id) a ${knownDevice(sql, sighting)}`;
+      return row ? knownDeviceOf(row) : { by: 'new', hasOthers: false };
+    },
+  };
+}
+
+export function deviceWrites(sql: Handle): Writes['devices'] {
+  return {
+    ...deviceReads(sql),
+    async note(accountId, note, at) {
+      await sql`with owner as (select ${accountId}::uuid as account_id), ${notedDevice(sql, note, at, 'owner')} select from owner`;
+    },
+    async forget(accountId, deviceId) {
+      await sql`delete from devices where id = ${deviceId} and account_id = ${accountId}`;
+    },
+  };
+}
