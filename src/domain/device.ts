@@ -18,23 +18,23 @@ const SYSTEMS: readonly [RegExp, string][] = [
 ];
 
 /** Programs that are no browsers, by the first word of what they say. */
-const PROGRAMS: Record<string, string> = {
-  curl: 'curl',
-  wget: 'Wget',
-  'python-requests': 'Python',
-  'python-httpx': 'Python',
-  python: 'Python',
-  'go-http-client': 'Go',
-  java: 'Java',
-  'apache-httpclient': 'Java',
-  okhttp: 'an Android app',
-  dart: 'a Flutter app',
-  cfnetwork: 'an iOS app',
-  axios: 'Node.js',
-  node: 'Node.js',
-  undici: 'Node.js',
-  postmanruntime: 'Postman',
-};
+const PROGRAMS = new Map([
+  ['curl', 'curl'],
+  ['wget', 'Wget'],
+  ['python-requests', 'Python'],
+  ['python-httpx', 'Python'],
+  ['python', 'Python'],
+  ['go-http-client', 'Go'],
+  ['java', 'Java'],
+  ['apache-httpclient', 'Java'],
+  ['okhttp', 'an Android app'],
+  ['dart', 'a Flutter app'],
+  ['cfnetwork', 'an iOS app'],
+  ['axios', 'Node.js'],
+  ['node', 'Node.js'],
+  ['undici', 'Node.js'],
+  ['postmanruntime', 'Postman'],
+]);
 
 const OTHER = 'another program';
 
@@ -48,11 +48,8 @@ export function deviceKind(userAgent: string | null): string {
   const system = SYSTEMS.find(([mark]) => mark.test(userAgent))?.[1];
   if (browser !== undefined) return system === undefined ? browser : `${browser} on ${system}`;
   const [word = ''] = /^[A-Za-z-]{1,32}/.exec(userAgent) ?? [];
-  return PROGRAMS[word.toLowerCase()] ?? OTHER;
+  return PROGRAMS.get(word.toLowerCase()) ?? OTHER;
 }
-
-/** A device is known by its cookie. Without one, by kind and network: enough to send no mail, too little to be trusted more. */
-export type Recognition = 'cookie' | 'traits' | 'new';
 
 /** Devices that an account is known by; of more, those longest not seen are forgotten. */
 export const MOST_DEVICES = 50;

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { SessionCookie } from '#application/session-cookie.ts';
-import { DEVICE_COOKIE_SECONDS } from '#domain/device.ts';
+import { DEVICE_COOKIE_SECONDS, deviceKind } from '#domain/device.ts';
 
 /** A cookie by its plain name; `session` and `device` go out under the `__Host-` prefix (RFC 6265bis 4.1.3.2). */
 export type Cookie = { name: 'session' | 'csrf_token' | 'device'; value: string; maxAgeSeconds: number };
@@ -58,5 +58,5 @@ function valuesOf(headers: readonly string[], name: string): string[] {
 }
 
 function isSafari(userAgent: string): boolean {
-  return /\bSafari\//.test(userAgent) && !/\b(?:Chrome|Chromium|CriOS|FxiOS|Edg\w*)\//.test(userAgent);
+  return deviceKind(userAgent).startsWith('Safari');
 }

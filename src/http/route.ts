@@ -62,6 +62,8 @@ export type RouteDefinition<
    * `begins`: it answers with one, so that no foreign page may ask for it.
    */
   session?: 'if-there' | 'begins';
+  /** What it does depends on what nobody may learn: its answer comes after a tenth of a second, or the next, whatever it took. */
+  isEven?: true;
   /** Buckets per address besides `per-ip`. A route with any is critical: without the limiter it answers 503. */
   limits?: readonly RateLimitName[];
   /** The codes that its flow may answer; those of the edge (validation, access, limits, outages) are added by themselves. */

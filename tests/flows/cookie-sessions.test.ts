@@ -288,3 +288,32 @@ describe('the access token of a cookie session', () => {
     expectProblem(await service.api().get('/api/auth/me', token), 'unauthenticated');
   });
 });
+
+describe('Safari on http://localhost', () => {
+  const SAFARI = 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.1 Safari/605.1.15';
+
+  it('keeps no Secure cookie there, so that in development it gets plain ones', async () => {
+    const person = await verifiedPerson(service);
+    const safari = cookieClient(service.api({ userAgent: SAFARI }));
+    await signInByCookie(safari, person);
+    expect([...safari.jar.keys()]).toEqual(['session', 'csrf_token', 'device']);
+    expect((await safari.get('/api/auth/me')).body.id).toBe(person.id);
+    expect((await safari.post('/api/auth/token')).status).toBe(200);
+  });
+
+  it('[V3.3.1] [V3.3.3] gets nothing but __Host- cookies where the service is reached by https', async () => {
+    const issuer = 'https://auth.example.com';
+    const settings = { ISSUER: issuer, ALLOWED_HOSTS: '127.0.0.1' };
+    const secure = await startService({ settings, database: service.database, clock: service.clock });
+    try {
+      const person = await verifiedPerson(service);
+      const safari = cookieClient(secure.api({ userAgent: SAFARI }));
+      await signInByCookie(safari, person);
+      expect([...safari.jar.keys()]).toEqual([SESSION, 'csrf_token', '__Host-device']);
+      const planted = { cookie: `session=${safari.jar.get(SESSION)}` };
+      expectProblem(await secure.api({ userAgent: SAFARI }).request('GET', '/api/auth/me', { headers: planted }), 'unauthenticated');
+    } finally {
+      await secure.stop();
+    }
+  });
+});

@@ -11,6 +11,7 @@ export function forgotPasswordRoute(use: ReturnType<typeof forgotPassword>) {
     tag: 'Registration and e-mail',
     summary: 'Ask for a link to set a new password',
     access: 'public',
+    isEven: true,
     limits: ['password-reset'],
     problems: [],
     body: z.strictObject({ email }),

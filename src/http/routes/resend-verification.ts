@@ -11,6 +11,7 @@ export function resendVerificationRoute(use: ReturnType<typeof resendVerificatio
     tag: 'Registration and e-mail',
     summary: 'Ask for another confirmation mail',
     access: 'public',
+    isEven: true,
     limits: ['register'],
     problems: [],
     body: z.strictObject({ email }),
