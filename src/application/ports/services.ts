@@ -1,6 +1,7 @@
 import type { Acr, Amr } from '#domain/assurance.ts';
 import type { Lifetimes } from '#domain/lifetimes.ts';
 import type { LockoutPolicy } from '#domain/lockout.ts';
+import type { Brand } from '#domain/mail-layout.ts';
 import type { PasswordPolicy } from '#domain/password-policy.ts';
 import type { PhoneNumber } from '#domain/phone.ts';
 import type { RateLimitName } from '#domain/rate-limit.ts';
@@ -35,6 +36,8 @@ export type Policy = {
   /** Where links in mail lead: an origin, without a slash at the end. */
   frontendUrl: string;
   productName: string;
+  /** How mails look. */
+  brand: Brand;
   passwords: PasswordPolicy;
   lockout: LockoutPolicy;
   lifetimes: Lifetimes;
