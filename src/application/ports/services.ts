@@ -189,8 +189,12 @@ export interface Courier {
 
 /** The way out of the house for a message (a mail or SMS provider). */
 export interface Delivery {
-  /** @returns the provider's id for it @throws when it was not taken */
-  send(message: Email & { id: string; kind: 'email' | 'sms' }): Promise<string | null>;
+  /**
+   * @param signal ends the attempt: from then on another worker may hold the message
+   * @returns the provider's id for it
+   * @throws NotTaken when the provider refused it; anything else when it did not answer
+   */
+  send(message: Email & { id: string; kind: 'email' | 'sms' }, signal: AbortSignal): Promise<string | null>;
 }
 
 /** Something we depend on, for `/health/ready`. */
