@@ -12,7 +12,7 @@ type MessageRow = {
 };
 
 /** A provider's words are kept as far as they help. */
-const LONGEST_ERROR = 500;
+const LONGEST_WORDS = 500;
 const TIDY_BATCH = 1000;
 
 /** The outbox for its workers. A claim moves the next attempt behind the lease: a worker that dies loses nothing. */
@@ -34,12 +34,12 @@ export function postgresOutbox({ sql, within }: Database): Outbox {
       }),
     markSent: (id, providerId, at) =>
       within(async () => {
-        await sql`update outbox set sent_at = ${at}, provider_id = ${providerId}, sealed = null, last_error = null, reply_code = null
+        await sql`update outbox set sent_at = ${at}, provider_id = ${providerId && storable(providerId)}, sealed = null, last_error = null, reply_code = null
           where id = ${id} and sent_at is null and failed_at is null`;
       }),
     markFailed: ({ id, attempts }, { kind, reason, replyCode }, nextAttemptAt, at) =>
       within(async () => {
-        const words = reason.slice(0, LONGEST_ERROR).replaceAll('\0', '').toWellFormed();
+        const words = storable(reason);
         // The count tells claims apart: a worker whose lease ran out says nothing about the attempt of the next one.
         const waits = sql`id = ${id} and attempts = ${attempts} and sent_at is null and failed_at is null`;
         if (nextAttemptAt) {
@@ -71,4 +71,9 @@ export function postgresOutbox({ sql, within }: Database): Outbox {
         return { waiting: row?.waiting ?? 0, oldestSeconds };
       }),
   };
+}
+
+/** What PostgreSQL takes for text, whatever a provider answers: a mark must not fail, or the message would be sent again. */
+function storable(words: string): string {
+  return words.slice(0, LONGEST_WORDS).replaceAll('\0', '').toWellFormed();
 }
