@@ -9,7 +9,7 @@ import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 export type Received = Email & { raw: string; envelope: { from: string; to: string[] } };
 
 /** What the server does with a message that it has read to its end; nothing: it takes it. */
-type Verdict = undefined | { code: number; message: string } | 'hang' | 'reset';
+type Verdict = undefined | { code: number; message: string } | 'hang' | 'close' | 'reset';
 
 export type MailServer = {
   host: string;
@@ -17,6 +17,8 @@ export type MailServer = {
   /** Whether the last session was encrypted, and who signed in. */
   sessions: { isSecure: boolean; user: string | false }[];
   received: Received[];
+  /** Ends every connection, as servers do with idle ones. */
+  drop(): void;
   stop(): Promise<void>;
 };
 
@@ -44,7 +46,8 @@ export async function mailServer({ port = 0, judge = () => undefined, ...options
         received.push(mail);
         const verdict = await judge(mail);
         if (verdict === 'hang') return;
-        if (verdict === 'reset') for (const socket of sockets) socket.resetAndDestroy();
+        if (verdict === 'close') for (const socket of sockets) socket.destroy();
+        else if (verdict === 'reset') for (const socket of sockets) socket.resetAndDestroy();
         else if (verdict) callback(Object.assign(new Error(verdict.message), { responseCode: verdict.code }));
         else callback(null, 'taken');
       });
@@ -61,6 +64,9 @@ export async function mailServer({ port = 0, judge = () => undefined, ...options
     port: (server.server.address() as AddressInfo).port,
     sessions,
     received,
+    drop: () => {
+      for (const socket of sockets) socket.destroy();
+    },
     async stop() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const socket of sockets) socket.destroy();

@@ -34,9 +34,8 @@ export function smtpDelivery(server: SmtpServer, from: Sender): Delivery & { clo
     tls: { minVersion: 'TLSv1.2', ...(server.ca === undefined ? {} : { ca: server.ca }) },
     ...(server.credentials ? { auth: { user: server.credentials.user, pass: server.credentials.password } } : {}),
     maxConnections: server.maxConnections,
-    // The pool would send a message again by itself when the connection breaks, even after the server may have taken it. The
-    // outbox alone decides that, and counts it.
-    maxRequeues: 0,
+    // For a connection that the server had dropped meanwhile; all else is for the outbox, which waits and counts.
+    maxRequeues: 1,
     connectionTimeout: CONNECT_MS,
     greetingTimeout: CONNECT_MS,
     dnsTimeout: CONNECT_MS,

@@ -102,6 +102,16 @@ describe('mail by SMTP', () => {
     for (let i = 0; i < 10; i++) await smtp.send(message(), NEVER);
     expect([received.length, connections]).toEqual([10, 1]);
   });
+
+  it('is not held up by a connection that the server has dropped meanwhile', async () => {
+    const { received, drop, ...where } = await server();
+    const smtp = delivery(where);
+    for (let i = 0; i < 5; i++) {
+      await smtp.send(message(), NEVER);
+      drop();
+    }
+    expect(received).toHaveLength(5);
+  });
 });
 
 describe('the way to the server', () => {
@@ -195,14 +205,17 @@ describe('a server in trouble', () => {
     expect(error).not.toBeInstanceOf(NotTaken);
   });
 
-  it('that breaks the connection after the mail is not given it again by the pool: the outbox decides that', async () => {
-    const { received, ...where } = await server({ judge: () => 'reset' });
-    const error = await delivery(where)
-      .send(message(), NEVER)
-      .catch((reason) => reason);
-    expect(error).not.toBeInstanceOf(NotTaken);
-    expect(received).toHaveLength(1);
-  });
+  it.each(['close', 'reset'] as const)(
+    'that breaks the connection (%s) after the mail is not given it again by the pool: the outbox decides that',
+    async (how) => {
+      const { received, ...where } = await server({ judge: () => how });
+      const error = await delivery(where)
+        .send(message(), NEVER)
+        .catch((reason) => reason);
+      expect(error).not.toBeInstanceOf(NotTaken);
+      expect(received).toHaveLength(1);
+    },
+  );
 
   it('that never answers is left when the attempt is over, and its connection is closed', async () => {
     const { received, ...where } = await server({ judge: () => 'hang' });
