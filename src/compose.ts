@@ -8,6 +8,7 @@ import { login } from '#application/login.ts';
 import { logout } from '#application/logout.ts';
 import { passkeySignIn } from '#application/passkey-sign-in.ts';
 import { passkeys } from '#application/passkeys.ts';
+import { NotTaken } from '#application/ports/errors.ts';
 import type { MailboxView } from '#application/ports/mailbox.ts';
 import type { Clock, Delivery, Dependency, RateLimiter, Services } from '#application/ports/services.ts';
 import { reauthenticate } from '#application/reauthenticate.ts';
@@ -193,7 +194,9 @@ type Post = { delivery: Delivery; dependencies: Dependency[]; close(): void };
 async function openPost(config: Config, letters: Delivery, log: Logger): Promise<Post> {
   const mail = await openMail(config, letters);
   const { delivery, dependency } = watched('mail', mail, (error) => {
-    if (error) log.warn({ err: error }, 'mail is not taken; it waits in the outbox');
+    // A provider's reply may name the recipient: its words stay in the outbox.
+    const reason = error instanceof NotTaken ? error.replyCode : String(error);
+    if (error) log.warn({ reason }, 'mail is not taken; it waits in the outbox');
     else log.info('mail is taken again');
   });
   const byKind: Delivery = {

@@ -252,7 +252,10 @@ export const SETTINGS = {
   },
   SMTP_CA: {
     describe: 'certificates (PEM) to trust instead of the public ones; SMTP_CA_FILE names their file',
-    schema: text.max(1_000_000),
+    schema: z
+      .string()
+      .max(1_000_000)
+      .regex(/^\s*(#.*\s+)*-----BEGIN CERTIFICATE-----/, 'give certificates as PEM'),
   },
   SMTP_USER: { describe: 'the name to sign in to the mail server with', schema: text },
   SMTP_PASSWORD: { describe: 'and its password', schema: text, secret: true },

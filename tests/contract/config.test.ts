@@ -191,6 +191,12 @@ describe('a mail provider', () => {
     expect(mistakes({ ...inClear, SMTP_USER: 'a', SMTP_PASSWORD: 'b' })).toContain('SMTP_TLS: production sends no password in clear text');
   });
 
+  it('can be one that a certificate of our own vouches for, from a file', () => {
+    const pem = `-----BEGIN CERTIFICATE-----\n${'A'.repeat(200_000)}\n-----END CERTIFICATE-----\n`;
+    expect(loadConfig({ ...smtp, SMTP_CA_FILE: file('ca', pem) }).SMTP_CA).toBe(pem.trimEnd());
+    expect(mistakes({ ...smtp, SMTP_CA: '/etc/ssl/ca.pem' })).toContain('SMTP_CA: give certificates as PEM');
+  });
+
   it('leaves no development mailbox where everything is sent, and none in production', () => {
     expect(loadConfig({}).hasMailbox).toBe(true);
     expect(loadConfig(smtp).hasMailbox).toBe(true); // SMS are still kept

@@ -115,7 +115,7 @@ describe('mail by SMTP', () => {
 });
 
 describe('the way to the server', () => {
-  it('[V12.2.1] is encrypted by STARTTLS before anything is said', async () => {
+  it('[V12.3.1] is encrypted by STARTTLS before anything is said', async () => {
     const { sessions, ...where } = await server();
     await delivery(where).send(message(), NEVER);
     expect(sessions).toEqual([{ isSecure: true, user: false }]);
