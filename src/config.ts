@@ -90,6 +90,8 @@ function mailMistakes(values: Record<string, unknown>, isProduction: boolean): s
     .map((name) => `${name}: EMAIL_PROVIDER=${provider} needs it`);
   const [user, password] = [values['SMTP_USER'], values['SMTP_PASSWORD']];
   if ((user === undefined) !== (password === undefined)) mistakes.push('SMTP_USER: give it and SMTP_PASSWORD, or neither');
+  if (values['SECURITY_PROFILE'] === 'strict' && values['SMTP_TLS'] === 'off')
+    mistakes.push('SMTP_TLS: SECURITY_PROFILE=strict needs it on');
   if (!isProduction) return mistakes;
   if (user !== undefined && values['SMTP_TLS'] === 'off') mistakes.push('SMTP_TLS: production sends no password in clear text');
   if (String(values['SENDGRID_URL']).startsWith('http:')) mistakes.push('SENDGRID_URL: production needs https');

@@ -188,6 +188,7 @@ describe('a mail provider', () => {
     const inClear = { ...smtp, NODE_ENV: 'production', SMTP_TLS: 'off', SENDGRID_URL: 'http://sendgrid.internal' };
     expect(mistakes(inClear)).not.toContain('SMTP_TLS');
     expect(mistakes(inClear)).toContain('SENDGRID_URL: production needs https');
+    expect(mistakes({ ...smtp, SMTP_TLS: 'off', SECURITY_PROFILE: 'strict' })).toContain('SMTP_TLS: SECURITY_PROFILE=strict needs it on');
     expect(mistakes({ ...inClear, SMTP_USER: 'a', SMTP_PASSWORD: 'b' })).toContain('SMTP_TLS: production sends no password in clear text');
   });
 

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, inject, it } from 'vitest';
 import { tally, visible } from '#tests/support/api.ts';
 import { newEmail, OTHER_PASSWORD, PASSWORD, registeredPerson, verifiedPerson } from '#tests/support/people.ts';
 import { startService } from '#tests/support/service.ts';
@@ -46,6 +46,30 @@ describe('a stranger with many addresses', () => {
     await service.api().post('/api/auth/forgot-password', { email: other.email });
     expect(await mail.token(other.email, 'reset-password')).toHaveLength(43);
   });
+});
+
+it('[V13.4.2] mail is kept nowhere and shown to nobody in production', async () => {
+  const production = await startService({
+    settings: {
+      NODE_ENV: 'production',
+      ISSUER: 'https://auth.example.com',
+      ALLOWED_HOSTS: '127.0.0.1',
+      DATABASE_URL: 'postgres://elsewhere/x',
+      REDIS_URL: inject('redisUrl') ?? 'redis://elsewhere',
+      EMAIL_PROVIDER: 'smtp',
+      SMTP_HOST: 'localhost',
+      SMTP_PORT: '1',
+      EMAILS_FROM_EMAIL: 'no-reply@acme.example',
+      SMS_MFA: 'false',
+    },
+  });
+  try {
+    await registeredPerson(production);
+    expect((await fetch(`${production.origin}/dev/mailbox`)).status).toBe(404);
+    expect(await (await fetch(production.origin)).text()).not.toContain('mailbox');
+  } finally {
+    await production.stop();
+  }
 });
 
 describe('a mail scanner that opens every link before its reader does', () => {

@@ -3,6 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { NotTaken } from '#application/ports/errors.ts';
 import { sendgridDelivery } from '#infrastructure/delivery/sendgrid.ts';
+import { registeredPerson } from '#tests/support/people.ts';
+import { startService } from '#tests/support/service.ts';
 
 type Call = { method: string | undefined; url: string | undefined; key: string | undefined; body: Record<string, unknown> };
 
@@ -109,6 +111,26 @@ describe('mail by SendGrid', () => {
     const attempt = new AbortController();
     answer = () => attempt.abort(new Error('over'));
     await expect(send(attempt.signal)).rejects.toThrow('over');
+  });
+
+  it('leaves the service with its link whole, and its id stands in the outbox', async () => {
+    const settings = {
+      EMAIL_PROVIDER: 'sendgrid',
+      SENDGRID_API_KEY: 'SG.secret',
+      SENDGRID_URL: url,
+      EMAILS_FROM_EMAIL: 'no-reply@acme.example',
+    };
+    const service = await startService({ settings });
+    try {
+      const { email } = await registeredPerson(service);
+      await service.mail.to(email);
+      const said = JSON.stringify(calls[0]?.body);
+      expect(said).toContain(`"to":[{"email":"${email}"}]`);
+      expect(said).toMatch(/https:\/\/app\.example\.com\/verify-email#token=[\w-]{43}/);
+      expect(await service.sql`select provider_id, sealed from outbox`).toEqual([{ provider_id: 'sg-1', sealed: null }]);
+    } finally {
+      await service.stop();
+    }
   });
 
   it('keeps the key out of what went wrong', async () => {
