@@ -354,7 +354,7 @@ export interface Outbox {
     nextAttemptAt: Date | null,
     at: Date,
   ): Promise<void>;
-  /** Erases dead letters that have expired, and removes what has been over since `keptSince`; a bounded number at a time. */
+  /** Erases dead letters that have expired, and removes what is over and was made before `keptSince`; a bounded number at a time. */
   tidy(keptSince: Date, at: Date): Promise<void>;
   /** How many wait, and since when the oldest does. */
   backlog(at: Date): Promise<{ waiting: number; oldestSeconds: number }>;

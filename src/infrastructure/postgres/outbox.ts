@@ -60,7 +60,7 @@ export function postgresOutbox({ sql, within }: Database): Outbox {
             limit ${TIDY_BATCH} for update skip locked)`;
         await sql`
           delete from outbox where id in (
-            select id from outbox where (sent_at is not null or failed_at is not null) and coalesce(sent_at, failed_at) < ${keptSince}
+            select id from outbox where (sent_at is not null or failed_at is not null) and created_at < ${keptSince}
             limit ${TIDY_BATCH} for update skip locked)`;
       }),
     backlog: (at) =>

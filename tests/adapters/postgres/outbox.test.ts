@@ -122,9 +122,9 @@ describe('the outbox', () => {
     await here.outbox.markSent(sent.id, null, later(10));
     await here.outbox.markFailed(claimed.find(({ id }) => id === dead.id) ?? NONE, NO, null, later(20));
     const left = async () => (await here.sql`select id from outbox`).length;
-    await here.outbox.tidy(later(10), later(30));
+    await here.outbox.tidy(at, later(30));
     expect(await left()).toBe(3);
-    await here.outbox.tidy(later(11), later(30));
+    await here.outbox.tidy(later(1), later(30));
     expect(await left()).toBe(2);
     await here.outbox.tidy(later(100_000), later(30));
     expect(await left()).toBe(1);
