@@ -4,9 +4,12 @@ import type { Clock, Delivery, Email } from './ports/services.ts';
 import type { ClaimedMessage, DeliveryFailure, Outbox } from './ports/store.ts';
 
 /** A worker that dies holds its messages for this long, then another takes them. */
-const LEASE_SECONDS = 60;
-/** An attempt ends before its lease does; the rest is for marking it, and for the clocks of workers that differ. */
-const ATTEMPT_SECONDS = 40;
+const LEASE_SECONDS = 120;
+/**
+ * An attempt ends before its lease does; the rest is for marking it, and for the clocks of workers that differ. It is long because
+ * a server that looks at a mail for a minute before it takes it would otherwise be given it again and again.
+ */
+const ATTEMPT_SECONDS = 90;
 /** What became of a message, its recipient and the provider's id can be looked up for this long. */
 const KEPT_DAYS = 30;
 
@@ -27,9 +30,13 @@ export function deliverMessages({
   const unmarked = new Map<string, string | null>();
 
   async function markSent(id: string, providerId: string | null): Promise<void> {
-    unmarked.set(id, providerId);
-    await outbox.markSent(id, providerId, clock.now());
-    unmarked.delete(id);
+    try {
+      await outbox.markSent(id, providerId, clock.now());
+      unmarked.delete(id);
+    } catch (error) {
+      unmarked.set(id, providerId);
+      throw error;
+    }
   }
 
   async function fail(message: ClaimedMessage, failure: DeliveryFailure, nextAttempt: Date | null): Promise<void> {

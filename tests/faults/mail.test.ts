@@ -42,7 +42,7 @@ async function register({ post }: ServiceProcess): Promise<string> {
 
 const allSent = () =>
   until('all mail is sent', async () => (await database.sql`select from outbox where sent_at is null limit 1`).length === 0);
-/** A dead worker's lease, as if its minute were over. */
+/** A dead worker's lease, as if its two minutes were over. */
 const endLeases = () => database.sql`update outbox set next_attempt_at = now() where sent_at is null`;
 const recipients = ({ received }: MailServer) => received.map(({ envelope }) => envelope.to[0]).sort();
 

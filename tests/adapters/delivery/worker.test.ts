@@ -202,7 +202,9 @@ describe('a message that was sent', () => {
     const id = await enqueue('hello');
     const [frozen, next] = [work(() => Promise.reject(new Error('broken off'))), work(async () => 'second')];
     const [claimed] = await frozen.claim(PLACES);
-    clock.advance(60);
+    clock.advance(119);
+    expect(await next.claim(PLACES)).toEqual([]);
+    clock.advance(1);
     const [again] = await next.claim(PLACES);
     if (!claimed || !again) throw new Error('it was not claimed twice');
     await frozen.send(claimed, new AbortController().signal);
