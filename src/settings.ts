@@ -240,12 +240,13 @@ export const SETTINGS = {
   SMTP_HOST: { describe: 'the mail server (EMAIL_PROVIDER=smtp)', schema: text.max(253) },
   SMTP_PORT: { describe: '587 for STARTTLS, 465 for TLS from the first byte', schema: wholeNumber(1, 65535), default: '587' },
   SMTP_TLS: {
-    describe: 'on: nothing is sent without TLS; off: in clear, for a relay on this machine or a network of your own',
-    schema: z.string().transform((value, context): 'on' | 'off' => {
-      const meant = { on: 'on', true: 'on', off: 'off', false: 'off' } as const; // the replaced services wrote True and False
+    describe:
+      'on: nothing is sent without TLS; implicit: TLS from the first byte (on at port 465); off: in clear, for a relay on this machine',
+    schema: z.string().transform((value, context): 'on' | 'implicit' | 'off' => {
+      const meant = { on: 'on', true: 'on', implicit: 'implicit', off: 'off', false: 'off' } as const; // the replaced services wrote True and False
       const known = Object.entries(meant).find(([word]) => word === value.toLowerCase());
       if (known) return known[1];
-      context.addIssue('give on or off');
+      context.addIssue('give on, implicit or off');
       return z.NEVER;
     }),
     default: 'on',

@@ -181,10 +181,10 @@ describe('a mail provider', () => {
 
   it('[V12.3.1] is spoken to with TLS unless that is switched off, and in production never with a password in clear', () => {
     expect(loadConfig(smtp).SMTP_TLS).toBe('on');
-    for (const [given, meant] of Object.entries({ on: 'on', off: 'off', True: 'on', false: 'off' })) {
+    for (const [given, meant] of Object.entries({ on: 'on', implicit: 'implicit', off: 'off', True: 'on', false: 'off' })) {
       expect(loadConfig({ ...smtp, SMTP_TLS: given }).SMTP_TLS).toBe(meant);
     }
-    expect(mistakes({ ...smtp, SMTP_TLS: 'maybe' })).toContain('SMTP_TLS: give on or off');
+    expect(mistakes({ ...smtp, SMTP_TLS: 'maybe' })).toContain('SMTP_TLS: give on, implicit or off');
     const inClear = { ...smtp, NODE_ENV: 'production', SMTP_TLS: 'off', SENDGRID_URL: 'http://sendgrid.internal' };
     expect(mistakes(inClear)).not.toContain('SMTP_TLS');
     expect(mistakes(inClear)).toContain('SENDGRID_URL: production needs https');

@@ -6,10 +6,9 @@ import type { Sender } from './sender.ts';
 
 export type SmtpServer = {
   host: string;
-  /** At 465 TLS begins with the first byte, elsewhere with STARTTLS. */
   port: number;
-  /** off: in clear; otherwise a server without TLS is not spoken to. */
-  tls: 'on' | 'off';
+  /** on: by STARTTLS, or from the first byte at port 465; implicit: from the first byte; off: in clear. */
+  tls: 'on' | 'implicit' | 'off';
   /** Certificates (PEM) to trust instead of the public ones. */
   ca?: string | undefined;
   credentials?: { user: string; password: string } | undefined;
@@ -23,13 +22,13 @@ const IDLE_MS = 30_000;
 
 /** Mail by SMTP (RFC 5321) over a pool of connections. */
 export function smtpDelivery(server: SmtpServer, from: Sender): Delivery & { close(): void } {
-  const isImplicit = server.tls === 'on' && server.port === 465;
+  const isImplicit = server.tls === 'implicit' || (server.tls === 'on' && server.port === 465);
   const transport = createTransport({
     pool: true,
     host: server.host,
     port: server.port,
     secure: isImplicit,
-    requireTLS: server.tls === 'on',
+    requireTLS: server.tls !== 'off',
     ignoreTLS: server.tls === 'off',
     tls: { minVersion: 'TLSv1.2', ...(server.ca === undefined ? {} : { ca: server.ca }) },
     ...(server.credentials ? { auth: { user: server.credentials.user, pass: server.credentials.password } } : {}),

@@ -121,6 +121,12 @@ describe('the way to the server', () => {
     expect(sessions).toEqual([{ isSecure: true, user: false }]);
   });
 
+  it('[V12.3.1] is encrypted from the first byte where that is how the server speaks', async () => {
+    const { sessions, ...where } = await server({ secure: true });
+    await delivery(where, { tls: 'implicit' }).send(message(), NEVER);
+    expect(sessions).toEqual([{ isSecure: true, user: false }]);
+  });
+
   it('[V12.3.1] is not taken when the server offers no TLS: nothing is sent in clear', async () => {
     const { received, ...where } = await server({ hideSTARTTLS: true, disabledCommands: ['STARTTLS'] });
     await expect(delivery(where).send(message(), NEVER)).rejects.toThrow();
