@@ -9,8 +9,9 @@ import { login } from '#application/login.ts';
 import { logout } from '#application/logout.ts';
 import { passkeySignIn } from '#application/passkey-sign-in.ts';
 import { passkeys } from '#application/passkeys.ts';
+import { NotTaken } from '#application/ports/errors.ts';
 import type { MailboxView } from '#application/ports/mailbox.ts';
-import type { Clock, Dependency, RateLimiter, Services } from '#application/ports/services.ts';
+import type { Clock, Delivery, Dependency, RateLimiter, Services } from '#application/ports/services.ts';
 import { reauthenticate } from '#application/reauthenticate.ts';
 import { recoveryCodes } from '#application/recovery-codes.ts';
 import { refresh } from '#application/refresh.ts';
@@ -58,8 +59,9 @@ import { argon2Hasher } from '#infrastructure/crypto/password-hasher.ts';
 import { refreshTokens } from '#infrastructure/crypto/refresh-tokens.ts';
 import { secrets } from '#infrastructure/crypto/secrets.ts';
 import { sealingCourier } from '#infrastructure/delivery/courier.ts';
-import { type Dispatcher, startDispatcher } from '#infrastructure/delivery/dispatcher.ts';
+import { type Dispatcher, PLACES, startDispatcher } from '#infrastructure/delivery/dispatcher.ts';
 import { mailbox } from '#infrastructure/delivery/mailbox.ts';
+import { watched } from '#infrastructure/delivery/watched.ts';
 import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts';
 import { oneTimePasswords } from '#infrastructure/otp/one-time-passwords.ts';
 import { phoneNumbers } from '#infrastructure/phone/phone-numbers.ts';
@@ -125,16 +127,20 @@ export async function compose(
     policy: config.policy,
   };
 
+  const post = await openPost(config, letters, log);
   if (config.ROLE !== 'web') {
-    const deliver = deliverMessages({ outbox: postgresOutbox(database), delivery: letters, unseal: courier.unseal, clock });
-    dispatcher = startDispatcher(deliver, (error) => log.warn({ err: error }, 'messages could not be delivered; tried again in a second'));
+    const work = deliverMessages({ outbox: postgresOutbox(database), delivery: post.delivery, unseal: courier.unseal, clock });
+    dispatcher = startDispatcher(work, (error) => log.warn({ err: error }, 'messages could not be claimed or marked; tried again'));
   }
 
   let isStopping = false;
   const postgres: Dependency = { name: 'postgres', optional: false, check: database.check };
-  const dependencies = [postgres, ...limits.dependencies];
+  const dependencies = [postgres, ...limits.dependencies, ...(dispatcher ? post.dependencies : [])];
   const operations = operationRoutes({ dependencies, isStopping: () => isStopping, keys: keyring, issuer: config.ISSUER });
-  const forPeople = [mailboxRoute(letters, config.PRODUCT_NAME), ...pageRoutes({ productName: config.PRODUCT_NAME, hasMailbox: true })];
+  const forPeople = [
+    ...(config.hasMailbox ? [mailboxRoute(letters, config.PRODUCT_NAME)] : []),
+    ...pageRoutes({ productName: config.PRODUCT_NAME, hasMailbox: config.hasMailbox }),
+  ];
   const routes = config.ROLE === 'worker' ? operations : [...routesOf(services), ...operations, ...forPeople];
   const settings = {
     issuer: config.ISSUER,
@@ -157,6 +163,7 @@ export async function compose(
       isStopping = true;
       await app.close();
       await dispatcher?.stop();
+      post.close();
       keyring.stop();
       await limits.close();
       await database.close();
@@ -189,6 +196,41 @@ async function openLimiter(config: Config, clock: Clock, log: Logger): Promise<L
     log.warn({ fallbacks }, 'limits are counted in this process while redis is away'),
   );
   return { limiter, dependencies: [redis.dependency], close: redis.close };
+}
+
+type Post = { delivery: Delivery; dependencies: Dependency[]; close(): void };
+
+/** Where mail and SMS go. */
+async function openPost(config: Config, letters: Delivery, log: Logger): Promise<Post> {
+  const mail = await openMail(config, letters);
+  const { delivery, dependency } = watched('mail', mail, (error) => {
+    // A provider's reply may name the recipient: its words stay in the outbox.
+    const reason = error instanceof NotTaken ? error.replyCode : String(error);
+    if (error) log.warn({ reason }, 'mail is not taken; it waits in the outbox');
+    else log.info('mail is taken again');
+  });
+  const byKind: Delivery = {
+    async send(message, signal) {
+      return await (message.kind === 'email' ? delivery : letters).send(message, signal);
+    },
+  };
+  return { delivery: byKind, dependencies: config.EMAIL_PROVIDER === 'mailbox' ? [] : [dependency], close: () => mail.close?.() };
+}
+
+/** A provider is loaded only where it is used: an idle service stays small. */
+async function openMail(config: Config, letters: Delivery): Promise<Delivery & { close?(): void }> {
+  const from = { name: config.EMAILS_FROM_NAME ?? config.PRODUCT_NAME, address: config.EMAILS_FROM_EMAIL ?? '' };
+  if (config.EMAIL_PROVIDER === 'smtp') {
+    const { smtpDelivery } = await import('#infrastructure/delivery/smtp.ts');
+    const { SMTP_HOST: host = '', SMTP_PORT: port, SMTP_TLS: tls, SMTP_CA: ca, SMTP_USER: user, SMTP_PASSWORD: password } = config;
+    const credentials = user !== undefined && password ? { user, password: password.reveal() } : undefined;
+    return smtpDelivery({ host, port, tls, ca, credentials, maxConnections: PLACES.email }, from);
+  }
+  if (config.EMAIL_PROVIDER === 'sendgrid') {
+    const { sendgridDelivery } = await import('#infrastructure/delivery/sendgrid.ts');
+    return sendgridDelivery({ apiKey: config.SENDGRID_API_KEY?.reveal() ?? '', url: config.SENDGRID_URL }, from);
+  }
+  return letters;
 }
 
 function versionOfPackage(): string {

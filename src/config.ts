@@ -10,17 +10,16 @@ export type Environment = Record<string, string | undefined>;
 /** A value that no log, error or inspection shows. */
 export type Secret = { reveal(): string };
 
-export type Config = Omit<SettingValues, 'SECRET_KEY' | 'FERNET_KEY' | 'JWT_PRIVATE_KEY' | 'DATABASE_URL' | 'REDIS_URL'> & {
+type SecretName = 'SECRET_KEY' | 'FERNET_KEY' | 'JWT_PRIVATE_KEY' | 'DATABASE_URL' | 'REDIS_URL' | 'SMTP_PASSWORD' | 'SENDGRID_API_KEY';
+
+export type Config = Omit<SettingValues, SecretName> & { [Name in SecretName]: Secret | undefined } & {
   ISSUER: string;
   FRONTEND_URL: string;
-  SECRET_KEY: Secret | undefined;
-  FERNET_KEY: Secret | undefined;
-  JWT_PRIVATE_KEY: Secret | undefined;
-  DATABASE_URL: Secret | undefined;
-  REDIS_URL: Secret | undefined;
   WEBAUTHN_RP_ID: string;
   WEBAUTHN_RP_NAME: string;
   isProduction: boolean;
+  /** Whether anything is kept in the development mailbox instead of being sent. */
+  hasMailbox: boolean;
   policy: Policy;
   rateLimits: RateLimits;
 };
@@ -66,6 +65,7 @@ export function loadConfig(environment: Environment): Config {
     if (parsed.success) values[name] = setting.secret ? secret(String(parsed.data)) : parsed.data;
     else mistakes.push(`${name}: ${parsed.error.issues[0]?.message ?? 'not valid'}`);
   }
+  mistakes.push(...mailMistakes(values, isProduction));
   if (isProduction) mistakes.push(...productionMistakes(values));
   if (mistakes.length > 0) throw new ConfigMistakes(mistakes);
   const config = derived(values, isProduction);
@@ -76,6 +76,26 @@ export function loadConfig(environment: Environment): Config {
     ]);
   }
   return Object.freeze(config);
+}
+
+/** What a mail provider needs besides its name. */
+function mailMistakes(values: Record<string, unknown>, isProduction: boolean): string[] {
+  const provider = values['EMAIL_PROVIDER'];
+  const needed = {
+    smtp: ['SMTP_HOST', 'EMAILS_FROM_EMAIL'],
+    sendgrid: ['SENDGRID_API_KEY', 'EMAILS_FROM_EMAIL'],
+  }[String(provider)];
+  const mistakes = (needed ?? [])
+    .filter((name) => values[name] === undefined)
+    .map((name) => `${name}: EMAIL_PROVIDER=${provider} needs it`);
+  const [user, password] = [values['SMTP_USER'], values['SMTP_PASSWORD']];
+  if ((user === undefined) !== (password === undefined)) mistakes.push('SMTP_USER: give it and SMTP_PASSWORD, or neither');
+  if (values['SECURITY_PROFILE'] === 'strict' && values['SMTP_TLS'] === 'off')
+    mistakes.push('SMTP_TLS: SECURITY_PROFILE=strict needs it on');
+  if (!isProduction) return mistakes;
+  if (user !== undefined && values['SMTP_TLS'] === 'off') mistakes.push('SMTP_TLS: production sends no password in clear text');
+  if (String(values['SENDGRID_URL']).startsWith('http:')) mistakes.push('SENDGRID_URL: production needs https');
+  return mistakes;
 }
 
 function productionMistakes(values: Record<string, unknown>): string[] {
@@ -101,6 +121,7 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Config
     issuer,
     frontendUrl: read.FRONTEND_URL ?? issuer,
     productName: read.PRODUCT_NAME,
+    brand: { color: read.EMAILS_COLOR, supportUrl: read.EMAILS_SUPPORT_URL ?? null },
     passwords: {
       minLength: read.MIN_PASSWORD_LENGTH,
       requireUppercase: read.REQUIRE_UPPERCASE,
@@ -146,6 +167,7 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Config
     WEBAUTHN_ORIGINS:
       read.WEBAUTHN_ORIGINS.length > 0 ? read.WEBAUTHN_ORIGINS : defaultOrigins(policy.frontendUrl, issuer, read.WEBAUTHN_RP_ID),
     isProduction,
+    hasMailbox: !isProduction && (read.EMAIL_PROVIDER === 'mailbox' || read.SMS_PROVIDER === 'mailbox'),
     policy,
     rateLimits,
   };

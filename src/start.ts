@@ -72,7 +72,7 @@ function bannerOf(config: Config, port: number, database: string): string[] {
     `  ${config.PRODUCT_NAME} is ready at ${origin}`,
     '',
     `    API reference   ${origin}/docs`,
-    `    Mailbox         ${origin}/dev/mailbox`,
+    ...(config.hasMailbox ? [`    Mailbox         ${origin}/dev/mailbox`] : []),
     `    Signing keys    ${origin}/.well-known/jwks.json`,
     '',
     `    Database        ${database}`,

@@ -1,4 +1,5 @@
 import { after, RESET_PASSWORD_TTL_SECONDS, VERIFY_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
+import { dress, type Letter } from '#domain/mail-layout.ts';
 import * as messages from '#domain/messages.ts';
 import type { Needs } from './ports/services.ts';
 import type { OutboxMessage } from './ports/store.ts';
@@ -11,10 +12,11 @@ const NOTICE_TTL_SECONDS = 3 * 24 * 60 * 60;
  * carry the token in the fragment: it reaches no server log, and a mail scanner's GET uses nothing up (ASVS 14.2.1, 3.5.3).
  */
 export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
-  const { productName, frontendUrl } = policy;
+  const { productName, frontendUrl, brand } = policy;
   const recoveryUrl = `${frontendUrl}/forgot-password`;
-  const notice = (template: messages.MessageTemplate, message: messages.Message, at: Date) =>
-    courier.seal(template, message, after(at, NOTICE_TTL_SECONDS));
+  const seal = (template: messages.MessageTemplate, letter: Letter, expiresAt: Date) =>
+    courier.seal(template, dress(letter, brand), expiresAt);
+  const notice = (template: messages.MessageTemplate, letter: Letter, at: Date) => seal(template, letter, after(at, NOTICE_TTL_SECONDS));
   const accountExists = messages.accountExistsMessage(productName, `${frontendUrl}/`);
   const passwordChanged = messages.passwordChangedMessage(productName, recoveryUrl);
   const passwordReset = messages.passwordResetMessage(productName, recoveryUrl);
@@ -22,13 +24,13 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
 
   return {
     verifyEmail: (token: string, at: Date): OutboxMessage =>
-      courier.seal(
+      seal(
         'verify-email',
         messages.verifyEmailMessage(productName, `${frontendUrl}/verify-email#token=${token}`),
         after(at, VERIFY_EMAIL_TTL_SECONDS),
       ),
     resetPassword: (token: string, at: Date): OutboxMessage =>
-      courier.seal(
+      seal(
         'reset-password',
         messages.resetPasswordMessage(productName, `${frontendUrl}/reset-password#token=${token}`),
         after(at, RESET_PASSWORD_TTL_SECONDS),

@@ -4,12 +4,13 @@ import { type Command, type Output, table, UsageMistake } from './command.ts';
 import { docs } from './docs.ts';
 import { keys } from './keys.ts';
 import { migrateCommand } from './migrate.ts';
+import { outbox } from './outbox.ts';
 import { secretsCommand } from './secrets.ts';
 import { setup } from './setup.ts';
 
 /** `npm run --silent latchkey -- COMMAND`: the operator's tool. Secrets are read from settings and files, never from the command line. */
 
-const COMMANDS: Record<string, Command> = { setup, migrate: migrateCommand, keys, secrets: secretsCommand, docs };
+const COMMANDS: Record<string, Command> = { setup, migrate: migrateCommand, keys, secrets: secretsCommand, outbox, docs };
 
 export async function latchkey(argv: readonly string[], out: Output): Promise<number> {
   const [name, ...args] = argv;

@@ -1,6 +1,6 @@
-/** A mail as people read it. No name or other text of a user goes in: nothing to inject, nothing to phish with (ASVS 1.2.1). */
-export type Message = { subject: string; text: string; html: string };
+import type { Letter } from './mail-layout.ts';
 
+/** What our mails say. No name or other text of a user goes in: nothing to inject, nothing to phish with (ASVS 1.2.1). */
 export type MessageTemplate =
   | 'verify-email'
   | 'account-exists'
@@ -16,43 +16,26 @@ export type MessageTemplate =
   | 'recovery-code-used'
   | 'second-factor-locked';
 
-type Body = { heading: string; lines: string[]; action?: { label: string; url: string }; closing: string };
-
-/** Writes a mail. `product` and links come from the operator's settings and our own tokens only. */
-export function message(product: string, subject: string, body: Body): Message {
-  const text = [
-    body.heading,
-    '',
-    ...body.lines,
-    ...(body.action ? ['', `${body.action.label}:`, body.action.url] : []),
-    '',
-    body.closing,
-    '',
-    `-- ${product}`,
-  ].join('\n');
-  const html = [
-    '<!doctype html><html lang="en"><body style="margin:0;padding:24px;background:#f4f5f7;font-family:system-ui,sans-serif;color:#1c2330">',
-    '<div style="max-width:520px;margin:0 auto;padding:32px;background:#fff;border-radius:8px">',
-    `<h1 style="margin:0 0 16px;font-size:20px">${escapeHtml(body.heading)}</h1>`,
-    ...body.lines.map((line) => `<p style="line-height:1.5">${escapeHtml(line)}</p>`),
-    ...(body.action ? [button(body.action)] : []),
-    `<p style="line-height:1.5;color:#5b6472;font-size:14px">${escapeHtml(body.closing)}</p>`,
-    `<p style="color:#5b6472;font-size:12px">${escapeHtml(product)}</p>`,
-    '</div></body></html>',
-  ].join('');
-  return { subject, text, html };
+/** Writes a letter. `product` and links come from the operator's settings and our own tokens only. */
+function message(product: string, subject: string, body: Omit<Letter, 'product' | 'subject'>): Letter {
+  return { product, subject, ...body };
 }
 
-export function verifyEmailMessage(product: string, url: string): Message {
+function registered(product: string): string {
+  return `You get this mail because somebody entered this address to register at ${product}.`;
+}
+
+export function verifyEmailMessage(product: string, url: string): Letter {
   return message(product, `Confirm your e-mail address for ${product}`, {
     heading: 'Confirm your e-mail address',
     lines: ['Open this link to confirm the address and finish your registration. It works once, for 24 hours.'],
     action: { label: 'Confirm the address', url },
     closing: 'If you did not register, do nothing: without this step the account cannot be used.',
+    why: registered(product),
   });
 }
 
-export function accountExistsMessage(product: string, signInUrl: string): Message {
+export function accountExistsMessage(product: string, signInUrl: string): Letter {
   return message(product, `You already have an account at ${product}`, {
     heading: 'You already have an account',
     lines: [
@@ -61,10 +44,11 @@ export function accountExistsMessage(product: string, signInUrl: string): Messag
     ],
     action: { label: 'Sign in', url: signInUrl },
     closing: 'If it was not you, there is nothing to do.',
+    why: registered(product),
   });
 }
 
-export function resetPasswordMessage(product: string, url: string): Message {
+export function resetPasswordMessage(product: string, url: string): Letter {
   return message(product, `Set a new password for ${product}`, {
     heading: 'Set a new password',
     lines: ['Open this link to choose a new password. It works once, for 30 minutes, and ends every session of the account.'],
@@ -73,7 +57,7 @@ export function resetPasswordMessage(product: string, url: string): Message {
   });
 }
 
-export function passwordChangedMessage(product: string, recoveryUrl: string): Message {
+export function passwordChangedMessage(product: string, recoveryUrl: string): Letter {
   return message(product, `Your password at ${product} was changed`, {
     heading: 'Your password was changed',
     lines: ['The password of your account was just changed, and all other sessions were ended.'],
@@ -82,7 +66,7 @@ export function passwordChangedMessage(product: string, recoveryUrl: string): Me
   });
 }
 
-export function passwordResetMessage(product: string, recoveryUrl: string): Message {
+export function passwordResetMessage(product: string, recoveryUrl: string): Letter {
   return message(product, `A new password was set at ${product}`, {
     heading: 'A new password was set',
     lines: ['A new password was set with a link sent to this address, and every session of your account was ended.'],
@@ -91,7 +75,7 @@ export function passwordResetMessage(product: string, recoveryUrl: string): Mess
   });
 }
 
-export function refreshTokenReusedMessage(product: string, recoveryUrl: string): Message {
+export function refreshTokenReusedMessage(product: string, recoveryUrl: string): Letter {
   return message(product, `A session at ${product} was ended to protect you`, {
     heading: 'A session was ended to protect you',
     lines: [
@@ -104,7 +88,7 @@ export function refreshTokenReusedMessage(product: string, recoveryUrl: string):
 }
 
 /** @param device its kind, one of the few that we name, and its address: nothing that the client wrote */
-export function newDeviceMessage(product: string, device: { kind: string; ip: string }, at: Date, url: string): Message {
+export function newDeviceMessage(product: string, device: { kind: string; ip: string }, at: Date, url: string): Letter {
   const when = `${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
   return message(product, `A sign-in to ${product} from a new device`, {
     heading: 'A sign-in from a new device',
@@ -117,7 +101,7 @@ export function newDeviceMessage(product: string, device: { kind: string; ip: st
   });
 }
 
-export function sessionMovedMessage(product: string, recoveryUrl: string): Message {
+export function sessionMovedMessage(product: string, recoveryUrl: string): Letter {
   return message(product, `A session at ${product} was ended to protect you`, {
     heading: 'A session was ended to protect you',
     lines: [
@@ -132,7 +116,7 @@ export function sessionMovedMessage(product: string, recoveryUrl: string): Messa
 /** How mails call what is enrolled. */
 const FACTOR_NAMES: Record<string, string> = { totp: 'an authenticator app', sms: 'a phone', webauthn: 'a passkey' };
 
-export function factorEnrolledMessage(product: string, method: string, recoveryUrl: string): Message {
+export function factorEnrolledMessage(product: string, method: string, recoveryUrl: string): Letter {
   const name = FACTOR_NAMES[method] ?? 'an authenticator';
   return message(product, `A way to sign in was added at ${product}`, {
     heading: 'A way to sign in was added',
@@ -145,7 +129,7 @@ export function factorEnrolledMessage(product: string, method: string, recoveryU
   });
 }
 
-export function factorRemovedMessage(product: string, method: string, recoveryUrl: string): Message {
+export function factorRemovedMessage(product: string, method: string, recoveryUrl: string): Letter {
   const name = FACTOR_NAMES[method] ?? 'an authenticator';
   return message(product, `A way to sign in was removed at ${product}`, {
     heading: 'A way to sign in was removed',
@@ -155,7 +139,7 @@ export function factorRemovedMessage(product: string, method: string, recoveryUr
   });
 }
 
-export function recoveryCodesMadeMessage(product: string, recoveryUrl: string): Message {
+export function recoveryCodesMadeMessage(product: string, recoveryUrl: string): Letter {
   return message(product, `New recovery codes at ${product}`, {
     heading: 'New recovery codes were made',
     lines: ['A new set of recovery codes was made for your account. The codes that you had before do not work any more.'],
@@ -164,7 +148,7 @@ export function recoveryCodesMadeMessage(product: string, recoveryUrl: string): 
   });
 }
 
-export function recoveryCodeUsedMessage(product: string, left: number, recoveryUrl: string): Message {
+export function recoveryCodeUsedMessage(product: string, left: number, recoveryUrl: string): Letter {
   return message(product, `A recovery code was used at ${product}`, {
     heading: 'A recovery code was used',
     lines: [
@@ -176,7 +160,7 @@ export function recoveryCodeUsedMessage(product: string, left: number, recoveryU
   });
 }
 
-export function secondFactorLockedMessage(product: string, recoveryUrl: string): Message {
+export function secondFactorLockedMessage(product: string, recoveryUrl: string): Letter {
   return message(product, `Too many wrong codes for your account at ${product}`, {
     heading: 'Too many wrong codes',
     lines: [
@@ -190,17 +174,4 @@ export function secondFactorLockedMessage(product: string, recoveryUrl: string):
 
 export function smsCodeMessage(product: string, code: string): string {
   return `${code} is your code for ${product}. It works once, for 5 minutes. Nobody from ${product} will ask you for it.`;
-}
-
-function button({ label, url }: { label: string; url: string }): string {
-  const href = escapeHtml(url);
-  return (
-    `<p style="margin:24px 0"><a href="${href}" style="display:inline-block;padding:12px 20px;background:#1f4fd8;color:#fff;` +
-    `border-radius:6px;text-decoration:none">${escapeHtml(label)}</a></p>` +
-    `<p style="font-size:13px;color:#5b6472;word-break:break-all">${href}</p>`
-  );
-}
-
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }

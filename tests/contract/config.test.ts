@@ -10,6 +10,19 @@ import { SETTINGS } from '#src/settings.ts';
 const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-config-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+const SECRET = 'a secret of thirty-two characters or more';
+const DATABASE = 'postgres://auth:db-password@db.internal/auth';
+const completeProduction = {
+  NODE_ENV: 'production',
+  ISSUER: 'https://auth.example.com',
+  FRONTEND_URL: 'https://app.example.com',
+  DATABASE_URL: DATABASE,
+  REDIS_URL: 'rediss://:redis-password@redis.internal',
+  SECRET_KEY: SECRET,
+  FERNET_KEY: 'cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=',
+  JWT_PRIVATE_KEY: '-----BEGIN PRIVATE KEY-----',
+};
+
 function file(name: string, content: string): string {
   const where = path.join(folder, name);
   writeFileSync(where, content);
@@ -25,9 +38,6 @@ function mistakes(environment: Environment): string {
   }
   return '';
 }
-
-const SECRET = 'a secret of thirty-two characters or more';
-const DATABASE = 'postgres://auth:db-password@db.internal/auth';
 
 describe('the settings', () => {
   it('need nothing in development, and have the defaults of the contract', () => {
@@ -125,17 +135,6 @@ describe('NAME_FILE', () => {
 });
 
 describe('production', () => {
-  const complete = {
-    NODE_ENV: 'production',
-    ISSUER: 'https://auth.example.com',
-    FRONTEND_URL: 'https://app.example.com',
-    DATABASE_URL: DATABASE,
-    REDIS_URL: 'rediss://:redis-password@redis.internal',
-    SECRET_KEY: SECRET,
-    FERNET_KEY: 'cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=',
-    JWT_PRIVATE_KEY: '-----BEGIN PRIVATE KEY-----',
-  };
-
   it('[V15.2.3] refuses each default of development by name, all in one message', () => {
     const message = mistakes({ NODE_ENV: 'production', KEYS_DIR: '/nowhere' });
     for (const name of [
@@ -154,26 +153,93 @@ describe('production', () => {
   });
 
   it('refuses an issuer and a front end without https', () => {
-    const message = mistakes({ ...complete, ISSUER: 'http://auth.example.com', FRONTEND_URL: 'http://app.example.com' });
+    const message = mistakes({ ...completeProduction, ISSUER: 'http://auth.example.com', FRONTEND_URL: 'http://app.example.com' });
     expect(message).toContain('ISSUER: production needs https');
     expect(message).toContain('FRONTEND_URL: production needs https');
   });
 
   it('asks for nothing more than what is named, so that each mistake can be put right', () => {
-    expect(mistakes(complete).split('\n').slice(1)).toEqual([
+    expect(mistakes(completeProduction).split('\n').slice(1)).toEqual([
       expect.stringContaining('EMAIL_PROVIDER'),
       expect.stringContaining('SMS_PROVIDER'),
     ]);
   });
 });
 
+describe('a mail provider', () => {
+  const smtp = { EMAIL_PROVIDER: 'smtp', SMTP_HOST: 'mail.example.com', EMAILS_FROM_EMAIL: 'no-reply@example.com' };
+
+  it('names at once all that it needs and does not have', () => {
+    const needs = (environment: Environment) =>
+      mistakes(environment)
+        .split('\n')
+        .slice(1)
+        .map((line) => /- (\w+):/.exec(line)?.[1]);
+    expect(needs({ EMAIL_PROVIDER: 'smtp', SMTP_USER: 'acme', SMTP_PORT: '0' })).toEqual([
+      'SMTP_PORT',
+      'SMTP_HOST',
+      'EMAILS_FROM_EMAIL',
+      'SMTP_USER',
+    ]);
+    expect(needs({ EMAIL_PROVIDER: 'sendgrid' })).toEqual(['SENDGRID_API_KEY', 'EMAILS_FROM_EMAIL']);
+    expect(needs({ EMAIL_PROVIDER: 'pigeon' })).toEqual(['EMAIL_PROVIDER']);
+    expect(mistakes(smtp)).toBe('');
+  });
+
+  it('[V12.3.1] is spoken to with TLS unless that is switched off, and in production never with a password in clear', () => {
+    expect(loadConfig(smtp).SMTP_TLS).toBe('on');
+    for (const [given, meant] of Object.entries({ on: 'on', implicit: 'implicit', off: 'off', True: 'on', false: 'off' })) {
+      expect(loadConfig({ ...smtp, SMTP_TLS: given }).SMTP_TLS).toBe(meant);
+    }
+    expect(mistakes({ ...smtp, SMTP_TLS: 'maybe' })).toContain('SMTP_TLS: give on, implicit or off');
+    const inClear = { ...smtp, NODE_ENV: 'production', SMTP_TLS: 'off', SENDGRID_URL: 'http://sendgrid.internal' };
+    expect(mistakes(inClear)).not.toContain('SMTP_TLS');
+    expect(mistakes(inClear)).toContain('SENDGRID_URL: production needs https');
+    expect(mistakes({ ...smtp, SMTP_TLS: 'off', SECURITY_PROFILE: 'strict' })).toContain('SMTP_TLS: SECURITY_PROFILE=strict needs it on');
+    expect(mistakes({ ...inClear, SMTP_USER: 'a', SMTP_PASSWORD: 'b' })).toContain('SMTP_TLS: production sends no password in clear text');
+  });
+
+  it('can be one that a certificate of our own vouches for, from a file', () => {
+    const pem = `-----BEGIN CERTIFICATE-----\n${'A'.repeat(200_000)}\n-----END CERTIFICATE-----\n`;
+    expect(loadConfig({ ...smtp, SMTP_CA_FILE: file('ca', pem) }).SMTP_CA).toBe(pem.trimEnd());
+    expect(mistakes({ ...smtp, SMTP_CA: '/etc/ssl/ca.pem' })).toContain('SMTP_CA: give certificates as PEM');
+  });
+
+  it('leaves no development mailbox where everything is sent, and none in production', () => {
+    expect(loadConfig({}).hasMailbox).toBe(true);
+    expect(loadConfig(smtp).hasMailbox).toBe(true); // SMS are still kept
+    const production = loadConfig({ ...completeProduction, ...smtp, SMS_MFA: 'false' });
+    expect(production.hasMailbox).toBe(false);
+  });
+
+  it('[V1.2.1] gives mails a colour, a name and a link that can be nothing else', () => {
+    for (const color of ['red', '#fff', '#12345g', '#123456;background:url(x)', '#1234567']) {
+      expect(mistakes({ EMAILS_COLOR: color }), color).toContain('EMAILS_COLOR');
+    }
+    for (const link of ['http://help.example.com', 'javascript:alert(1)', 'data:text/html,x', 'help', 'https://a.example/\nBcc:x']) {
+      expect(mistakes({ EMAILS_SUPPORT_URL: link }), link).toContain('EMAILS_SUPPORT_URL');
+    }
+    for (const name of ['two\nlines', 'two\u2028lines', 'a\0b']) {
+      expect(mistakes({ EMAILS_FROM_NAME: name, PRODUCT_NAME: name }).split('\n')).toHaveLength(3);
+    }
+    for (const from of ['nobody', 'a@b', 'a@example.com, b@example.com', 'A <a@example.com>']) {
+      expect(mistakes({ EMAILS_FROM_EMAIL: from }), from).toContain('EMAILS_FROM_EMAIL');
+    }
+    const { policy } = loadConfig({ EMAILS_COLOR: '#AA0000', EMAILS_SUPPORT_URL: 'mailto:help@example.com' });
+    expect(policy.brand).toEqual({ color: '#AA0000', supportUrl: 'mailto:help@example.com' });
+  });
+});
+
 describe('a secret', () => {
-  const values = [SECRET, 'db-password', 'redis-password', 'BEGIN PRIVATE KEY'];
+  const values = [SECRET, 'db-password', 'redis-password', 'BEGIN PRIVATE KEY', 'smtp-password', 'SG.api-key'];
   const given = {
     SECRET_KEY: SECRET,
     DATABASE_URL: DATABASE,
     REDIS_URL: 'redis://:redis-password@localhost',
     JWT_PRIVATE_KEY: '-----BEGIN PRIVATE KEY-----',
+    SMTP_USER: 'acme',
+    SMTP_PASSWORD: 'smtp-password',
+    SENDGRID_API_KEY: 'SG.api-key',
   };
 
   it('[V16.2.5] is shown by nothing that prints the settings', () => {

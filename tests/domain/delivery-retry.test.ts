@@ -24,6 +24,20 @@ describe('a message that was not taken', () => {
     expect(nextAttemptAt(1, NOW, new Date(NOW.getTime() + 501), 0)).toEqual(new Date(NOW.getTime() + 500));
   });
 
+  it.each([
+    ['a link of half an hour', 1800, 180],
+    ['a code of five minutes', 300, 30],
+    ['what has ten seconds left', 10, 5],
+  ])('waits no longer than a tenth of its life, so that it is of use when the provider is back: %s', (_what, left, most) => {
+    const at = nextAttemptAt(50, NOW, new Date(NOW.getTime() + left * 1000), 0.999_999);
+    expect(((at?.getTime() ?? 0) - NOW.getTime()) / 1000).toBeCloseTo(most, 2);
+  });
+
+  it('waits as long as the provider asked for, within reason', () => {
+    const wait = (asked: number) => ((nextAttemptAt(1, NOW, NEVER, 0, asked)?.getTime() ?? 0) - NOW.getTime()) / 1000;
+    expect([0, 30, 1_000_000].map(wait)).toEqual([0.5, 30, 900]);
+  });
+
   it('is never tried in the past, after its end, or later than ten minutes from now', () => {
     fc.assert(
       fc.property(

@@ -50,6 +50,12 @@ export function inDatabase(server: DatabaseAddress, name: string): DatabaseAddre
   return { url: url.href };
 }
 
+/** Settings that lead a process, or a command, to this database. A socket has no URL: postgres.js finds it by PGHOST. */
+export function settingsFor(address: DatabaseAddress): Record<string, string> {
+  if ('url' in address) return { DATABASE_URL: address.url };
+  return { DATABASE_URL: `postgres:///${address.database}`, PGHOST: address.socketDirectory, PGUSER: address.user };
+}
+
 async function onServer(server: DatabaseAddress, work: (sql: Sql) => PromiseLike<unknown>): Promise<void> {
   const sql = connect(server, { max: 1 });
   try {

@@ -2,6 +2,7 @@ import type { Acr, Amr } from '#domain/assurance.ts';
 import type { SessionBinding } from '#domain/device.ts';
 import type { Lifetimes } from '#domain/lifetimes.ts';
 import type { LockoutPolicy } from '#domain/lockout.ts';
+import type { Brand } from '#domain/mail-layout.ts';
 import type { PasswordPolicy } from '#domain/password-policy.ts';
 import type { PhoneNumber } from '#domain/phone.ts';
 import type { RateLimitName } from '#domain/rate-limit.ts';
@@ -37,6 +38,8 @@ export type Policy = {
   /** Where links in mail lead: an origin, without a slash at the end. */
   frontendUrl: string;
   productName: string;
+  /** How mails look. */
+  brand: Brand;
   passwords: PasswordPolicy;
   lockout: LockoutPolicy;
   lifetimes: Lifetimes;
@@ -201,8 +204,12 @@ export interface Courier {
 
 /** The way out of the house for a message (a mail or SMS provider). */
 export interface Delivery {
-  /** @returns the provider's id for it @throws when it was not taken */
-  send(message: Email & { id: string; kind: 'email' | 'sms' }): Promise<string | null>;
+  /**
+   * @param signal ends the attempt: from then on another worker may hold the message
+   * @returns the provider's id for it
+   * @throws NotTaken when the provider refused it; anything else when it did not answer
+   */
+  send(message: Email & { id: string; kind: 'email' | 'sms' }, signal: AbortSignal): Promise<string | null>;
 }
 
 /** Something we depend on, for `/health/ready`. */

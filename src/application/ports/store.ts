@@ -439,14 +439,35 @@ export interface HotPaths {
 
 /** The outbox as its worker sees it. */
 export interface Outbox {
-  /** Takes up to `limit` due messages for `leaseSeconds`; two workers never hold the same one. */
-  claim(limit: number, leaseSeconds: number, at: Date): Promise<ClaimedMessage[]>;
+  /** Takes up to `limits` due messages of each kind for `leaseSeconds`; two workers never hold the same one. */
+  claim(limits: Record<OutboxMessage['kind'], number>, leaseSeconds: number, at: Date): Promise<ClaimedMessage[]>;
   /** Sent: the content is erased. */
   markSent(id: string, providerId: string | null, at: Date): Promise<void>;
-  /** Not sent: tried again at `nextAttemptAt`, or given up when that is null (content erased then). */
-  markFailed(id: string, error: string, nextAttemptAt: Date | null, at: Date): Promise<void>;
+  /**
+   * Not sent: tried again at `nextAttemptAt`, or a dead letter when that is null, whose content stays until it expires. Nothing
+   * happens when another worker has claimed the message since.
+   */
+  markFailed(
+    claimed: Pick<ClaimedMessage, 'id' | 'attempts'>,
+    failure: DeliveryFailure,
+    nextAttemptAt: Date | null,
+    at: Date,
+  ): Promise<void>;
+  /** Erases dead letters that have expired, and removes what is over and was made before `keptSince`; a bounded number at a time. */
+  tidy(keptSince: Date, at: Date): Promise<void>;
   /** How many wait, and since when the oldest does. */
   backlog(at: Date): Promise<{ waiting: number; oldestSeconds: number }>;
 }
+
+/** `bounced`: refused for good; `expired`: nobody took it in time; `unreadable`: sealed with another SECRET_KEY. */
+export type DeadLetter = 'bounced' | 'expired' | 'unreadable';
+
+export type DeliveryFailure = {
+  /** What the message becomes when it is not tried again. */
+  kind: DeadLetter;
+  reason: string;
+  /** The provider's, as `550 5.1.1`. */
+  replyCode: string | null;
+};
 
 export type ClaimedMessage = OutboxMessage & { recipient: string; attempts: number };

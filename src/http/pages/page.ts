@@ -1,4 +1,4 @@
-import { escapeHtml } from '#domain/messages.ts';
+import { escapeHtml } from '#domain/mail-layout.ts';
 
 /** The frame of our own few pages: no script or style inline, nothing from elsewhere. @param body HTML, escaped by the caller */
 export function page({ title, productName, body, script }: { title: string; productName: string; body: string; script?: string }): string {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { MailboxMessage, MailboxView } from '#application/ports/mailbox.ts';
-import { escapeHtml } from '#domain/messages.ts';
+import { escapeHtml } from '#domain/mail-layout.ts';
 import { page } from '../pages/page.ts';
 import { type Route, route } from '../route.ts';
 

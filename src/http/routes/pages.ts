@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { escapeHtml } from '#domain/messages.ts';
+import { escapeHtml } from '#domain/mail-layout.ts';
 import { page } from '../pages/page.ts';
 import { type Route, route } from '../route.ts';
 

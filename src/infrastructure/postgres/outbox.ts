@@ -12,35 +12,56 @@ type MessageRow = {
 };
 
 /** A provider's words are kept as far as they help. */
-const LONGEST_ERROR = 500;
+const LONGEST_WORDS = 500;
+const TIDY_BATCH = 1000;
 
 /** The outbox for its workers. A claim moves the next attempt behind the lease: a worker that dies loses nothing. */
 export function postgresOutbox({ sql, within }: Database): Outbox {
+  const due = (kind: ClaimedMessage['kind'], limit: number, at: Date) => sql`
+    select id from outbox where kind = ${kind} and sent_at is null and failed_at is null and next_attempt_at <= ${at}
+    order by next_attempt_at limit ${limit} for update skip locked`;
+
   return {
-    claim: (limit, leaseSeconds, at) =>
+    claim: (limits, leaseSeconds, at) =>
       within(async () => {
         const leasedUntil = new Date(at.getTime() + leaseSeconds * 1000);
         const rows = await sql<MessageRow[]>`
+          with mails as (${due('email', limits.email, at)}), texts as (${due('sms', limits.sms, at)})
           update outbox set attempts = attempts + 1, next_attempt_at = ${leasedUntil}
-          where id in (
-            select id from outbox where sent_at is null and failed_at is null and next_attempt_at <= ${at}
-            order by next_attempt_at limit ${limit} for update skip locked
-          )
+          where id in (select id from mails union all select id from texts)
           returning id, kind, recipient, template, sealed, expires_at, attempts`;
         return rows.map(({ expires_at, ...row }) => ({ ...row, expiresAt: expires_at }));
       }),
     markSent: (id, providerId, at) =>
       within(async () => {
-        await sql`update outbox set sent_at = ${at}, provider_id = ${providerId}, sealed = null, last_error = null
+        await sql`update outbox set sent_at = ${at}, provider_id = ${providerId && storable(providerId)}, sealed = null, last_error = null, reply_code = null
           where id = ${id} and sent_at is null and failed_at is null`;
       }),
-    markFailed: (id, error, nextAttemptAt, at) =>
+    markFailed: ({ id, attempts }, { kind, reason, replyCode }, nextAttemptAt, at) =>
       within(async () => {
-        const reason = error.slice(0, LONGEST_ERROR).replaceAll('\0', '').toWellFormed();
-        // A worker whose lease ran out while it tried changes nothing about what another one has sent meanwhile.
-        const waits = sql`id = ${id} and sent_at is null and failed_at is null`;
-        if (nextAttemptAt) await sql`update outbox set next_attempt_at = ${nextAttemptAt}, last_error = ${reason} where ${waits}`;
-        else await sql`update outbox set failed_at = ${at}, last_error = ${reason}, sealed = null where ${waits}`;
+        const words = storable(reason);
+        // The count tells claims apart: a worker whose lease ran out says nothing about the attempt of the next one.
+        const waits = sql`id = ${id} and attempts = ${attempts} and sent_at is null and failed_at is null`;
+        if (nextAttemptAt) {
+          await sql`update outbox set next_attempt_at = ${nextAttemptAt}, last_error = ${words}, reply_code = ${replyCode} where ${waits}`;
+          return;
+        }
+        await sql`
+          update outbox set failed_at = ${at}, failure = ${kind}, reply_code = ${replyCode},
+            last_error = case when ${kind} = 'expired' then coalesce(last_error, ${words}) else ${words} end,
+            sealed = case when expires_at > ${at} then sealed end
+          where ${waits}`;
+      }),
+    tidy: (keptSince, at) =>
+      within(async () => {
+        await sql`
+          update outbox set sealed = null where id in (
+            select id from outbox where failed_at is not null and sealed is not null and expires_at <= ${at}
+            limit ${TIDY_BATCH} for update skip locked)`;
+        await sql`
+          delete from outbox where id in (
+            select id from outbox where (sent_at is not null or failed_at is not null) and created_at < ${keptSince}
+            limit ${TIDY_BATCH} for update skip locked)`;
       }),
     backlog: (at) =>
       within(async () => {
@@ -50,4 +71,9 @@ export function postgresOutbox({ sql, within }: Database): Outbox {
         return { waiting: row?.waiting ?? 0, oldestSeconds };
       }),
   };
+}
+
+/** What PostgreSQL takes for text, whatever a provider answers: a mark must not fail, or the message would be sent again. */
+function storable(words: string): string {
+  return words.slice(0, LONGEST_WORDS).replaceAll('\0', '').toWellFormed();
 }

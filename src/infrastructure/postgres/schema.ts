@@ -262,9 +262,13 @@ export const outbox = pgTable(
     failedAt: instant('failed_at'),
     providerId: text('provider_id'),
     lastError: text('last_error'),
+    failure: text('failure', { enum: ['bounced', 'expired', 'unreadable'] }),
+    replyCode: text('reply_code'),
   },
   (table) => [
-    index('outbox_due').on(table.nextAttemptAt).where(sql`sent_at is null and failed_at is null`),
+    index('outbox_waiting').on(table.kind, table.nextAttemptAt).where(sql`sent_at is null and failed_at is null`),
+    index('outbox_dead').on(table.expiresAt).where(sql`failed_at is not null and sealed is not null`),
+    index('outbox_over').on(table.createdAt).where(sql`sent_at is not null or failed_at is not null`),
     index('outbox_of_account').on(table.accountId),
   ],
 );

@@ -143,8 +143,10 @@ it('every question of the store is answered by an index: no table is read from e
       await tx.sessions.endAll(known.id, 'password-changed', at);
       await tx.outbox.enqueue(known.id, mail(at), at);
     });
-    const [message] = await outbox.claim(5, 60, at);
+    const [message, another] = await outbox.claim({ email: 5, sms: 5 }, 60, at);
     if (message) await outbox.markSent(message.id, null, at);
+    if (another) await outbox.markFailed(another, { kind: 'bounced', reason: 'no', replyCode: '550' }, null, at);
+    await outbox.tidy(at, at);
     await outbox.backlog(at);
   }
   await own.close(); // a connection that ends hands in what it counted

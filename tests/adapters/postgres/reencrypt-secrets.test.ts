@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { latchkey } from '#cli/latchkey.ts';
 import { fernetBox, newFernetKey, parseFernetKeys } from '#infrastructure/crypto/fernet.ts';
+import { settingsFor } from '#tests/support/database.ts';
 import { openedForTests } from './opened.ts';
 import { account } from './records.ts';
 
@@ -13,13 +14,13 @@ const [older, newer] = [newFernetKey(), newFernetKey()];
 async function run(keys: string, ...args: string[]): Promise<{ code: number; printed: string[] }> {
   const printed: string[] = [];
   const before = { ...process.env };
-  const url = 'url' in here.address ? here.address.url : '';
-  Object.assign(process.env, { FERNET_KEY: keys, DATABASE_URL: url });
+  const settings = { FERNET_KEY: keys, ...settingsFor(here.address) };
+  Object.assign(process.env, settings);
   try {
     const note = (line: string) => void printed.push(line);
     return { code: await latchkey(['secrets', ...args], { print: note, complain: note }), printed };
   } finally {
-    for (const name of ['FERNET_KEY', 'DATABASE_URL']) {
+    for (const name of Object.keys(settings)) {
       if (before[name] === undefined) delete process.env[name];
       else process.env[name] = before[name];
     }

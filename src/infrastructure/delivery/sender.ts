@@ -1,0 +1,2 @@
+/** Who mail comes from. */
+export type Sender = { name: string; address: string };
