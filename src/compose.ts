@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { changePassword } from '#application/change-password.ts';
+import { changeProfile } from '#application/change-profile.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
 import { login } from '#application/login.ts';
@@ -23,6 +24,7 @@ import { verifyEmail } from '#application/verify-email.ts';
 import { verifyMfa } from '#application/verify-mfa.ts';
 import type { Route } from '#http/route.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
+import { changeProfileRoute } from '#http/routes/change-profile.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
 import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
@@ -199,6 +201,7 @@ export function routesOf(services: Services): Route[] {
     refreshRoute(refresh(services)),
     logoutRoute(logout(services)),
     meRoute(),
+    changeProfileRoute(changeProfile(services)),
     ...sessionRoutes(sessions(services)),
     reauthenticateRoute(reauthenticate(services)),
     ...mfaRoutes(totp(services), recoveryCodes(services)),

@@ -36,6 +36,7 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
     accountExists: (at: Date) => notice('account-exists', accountExists, at),
     passwordChanged: (at: Date) => notice('password-changed', passwordChanged, at),
     passwordReset: (at: Date) => notice('password-reset', passwordReset, at),
+    usernameChanged: (at: Date) => notice('username-changed', messages.usernameChangedMessage(productName, recoveryUrl), at),
     refreshTokenReused: (at: Date) => notice('refresh-token-reused', refreshTokenReused, at),
     factorEnrolled: (method: string, at: Date) =>
       notice('factor-enrolled', messages.factorEnrolledMessage(productName, method, recoveryUrl), at),

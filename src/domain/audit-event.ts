@@ -21,6 +21,7 @@ export const AUDIT_EVENTS = {
   PASSWORD_RESET: { risk: 30, tells: 'A new password was set with a reset link; all sessions ended' },
   PASSWORD_CHANGED: { risk: 10, tells: 'The user changed the password; all other sessions ended' },
   PASSWORD_CHANGE_FAILED: { risk: 30, tells: 'A signed-in caller gave a wrong current password' },
+  PROFILE_CHANGED: { risk: 10, tells: 'The user name or the display name changed (details: which of them)' },
   MFA_REQUIRED: { risk: 0, tells: 'The password was right; the sign-in waits for a second factor' },
   MFA_FAILED: {
     risk: 30,

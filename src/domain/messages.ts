@@ -7,6 +7,7 @@ export type MessageTemplate =
   | 'reset-password'
   | 'password-changed'
   | 'password-reset'
+  | 'username-changed'
   | 'refresh-token-reused'
   | 'factor-enrolled'
   | 'factor-removed'
@@ -86,6 +87,15 @@ export function passwordResetMessage(product: string, recoveryUrl: string): Mess
     lines: ['A new password was set with a link sent to this address, and every session of your account was ended.'],
     action: { label: 'It was not you? Set a new password', url: recoveryUrl },
     closing: 'If it was you, sign in with the new password.',
+  });
+}
+
+export function usernameChangedMessage(product: string, recoveryUrl: string): Message {
+  return message(product, `Your user name at ${product} was changed`, {
+    heading: 'Your user name was changed',
+    lines: ['The user name of your account was just changed or taken away. You can always sign in with this e-mail address.'],
+    action: { label: 'It was not you? Set a new password', url: recoveryUrl },
+    closing: 'If it was you, there is nothing to do.',
   });
 }
 

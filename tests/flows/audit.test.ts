@@ -71,6 +71,8 @@ const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
     const body = { current_password: WRONG, new_password: OTHER_PASSWORD };
     return api.post('/api/auth/change-password', body, (await signedInPerson(service)).accessToken);
   },
+  PROFILE_CHANGED: async () =>
+    api.request('PATCH', '/api/auth/me', { body: { display_name: 'Ada' }, token: (await signedInPerson(service)).accessToken }),
   MFA_REQUIRED: async () => api.post('/api/auth/login', { email: (await personWithTotp(service)).email, password: PASSWORD }),
   MFA_FAILED: async () => {
     const person = await personWithTotp(service);

@@ -6,6 +6,7 @@ import type { PhoneNumber } from '#domain/phone.ts';
 import type { Role } from '#domain/roles.ts';
 import type { CeremonyBinding, PreAuth, TicketPurpose } from '#domain/tickets.ts';
 import type { Username } from '#domain/username.ts';
+import type { AccountChanges } from './account-changes.ts';
 import type { NewCredential, PasskeyDescriptor } from './passkeys.ts';
 
 /**
@@ -217,7 +218,8 @@ export interface Writes extends Reads {
     replacePassword(accountId: string, seenHash: string, passwordHash: string, at: Date): Promise<boolean>;
     /** Forgets the failures counted for these identifiers, from any network. */
     clearFailures(identifierHashes: readonly Buffer[]): Promise<void>;
-  } & Reads['accounts'];
+  } & AccountChanges &
+    Reads['accounts'];
   sessions: {
     /** Ends one session of this account. @returns whether it lived */
     end(accountId: string, sessionId: string, reason: SessionEnd, at: Date): Promise<boolean>;

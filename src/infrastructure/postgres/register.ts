@@ -24,13 +24,18 @@ export async function register(
     const outcome = await (name === undefined
       ? within(() => attempt(sql, registration))
       : transaction(async (tx) => {
-          const lock = tx`select pg_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint))`.execute();
+          const lock = lockName(tx, name).execute();
           const [outcome] = await Promise.all([attempt(tx, registration), lock]); // sent together, the lock first
           return outcome;
         }));
     if (outcome !== 'raced') return outcome;
   }
   throw new Error('A registration met others more often than it can');
+}
+
+/** Whoever takes a user name queues for it, held or free, until the transaction ends. */
+export function lockName(tx: Handle, name: string) {
+  return tx`select pg_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint))`;
 }
 
 async function attempt(

@@ -1,4 +1,5 @@
 import type { Writes } from '#application/ports/store.ts';
+import { accountChanges } from './account-changes.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
 import { enqueue, record } from './parts.ts';
@@ -31,6 +32,7 @@ export function writes(sql: Handle): Writes {
     },
     accounts: {
       ...read.accounts,
+      ...accountChanges(sql),
       async lock(accountId) {
         const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a where a.id = ${accountId} for no key update`;
         return row ? accountOf(row) : null;

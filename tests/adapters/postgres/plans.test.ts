@@ -133,6 +133,7 @@ it('every question of the store is answered by an index: no table is read from e
       await tx.accounts.verifyEmail(known.id, { passwordHash: 'x', username: username(), displayName: null }, at);
       await tx.accounts.setPassword(known.id, 'y', at, { provesEmail: true });
       await tx.accounts.replacePassword(known.id, 'y', 'z', at);
+      await tx.accounts.changeProfile(known.id, { username: username() }, at);
       await tx.accounts.clearFailures([lane().identifierHash]);
       await tx.sessions.renewSecret(opened.id, opened.refreshSecretHash, after(at, DAY), at);
       await tx.sessions.endBySecret(opened.id, other.refreshSecretHash, 'logout', at);

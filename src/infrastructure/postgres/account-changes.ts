@@ -1,0 +1,41 @@
+import type { AccountChanges } from '#application/ports/account-changes.ts';
+import type { Handle } from './connect.ts';
+import { accountColumns } from './reads.ts';
+import { lockName } from './register.ts';
+import { type AccountRow, accountOf } from './rows.ts';
+
+type ProfileRow = AccountRow & {
+  account_id: string | null;
+  is_taken: boolean;
+  username_before: string | null;
+  display_name_before: string | null;
+};
+
+/** The verbs of AccountChanges. */
+export function accountChanges(sql: Handle): AccountChanges {
+  return {
+    async changeProfile(accountId, { username, displayName }, at) {
+      const name = username?.canonical ?? null;
+      // Before the account, as everywhere: who holds a name's lock waits for no other of ours.
+      if (name !== null) await lockName(sql, name);
+      const [row] = await sql<ProfileRow[]>`
+        with taken as (
+          select from accounts where username_canonical = ${name} and id <> ${accountId}
+          union all select from tickets where reserved_username = ${name} and used_at is null and expires_at > ${at}
+        ), before as (
+          select id, username, display_name from accounts where id = ${accountId} and status = 'active' for no key update
+        ), changed as (
+          update accounts a set updated_at = ${at},
+            username = ${username === undefined ? sql`a.username` : sql`${username?.given ?? null}::text`},
+            username_canonical = ${username === undefined ? sql`a.username_canonical` : sql`${name}::text`},
+            display_name = ${displayName === undefined ? sql`a.display_name` : sql`${displayName}::text`}
+          from before where a.id = before.id and not exists (select from taken)
+          returning ${accountColumns(sql)}, before.username as username_before, before.display_name as display_name_before
+        )
+        select exists (select from taken) as is_taken, changed.* from (select 1) as always left join changed on true`;
+      if (row?.is_taken) return 'username-taken';
+      if (!row?.account_id) return null;
+      return { account: accountOf(row), before: { username: row.username_before, displayName: row.display_name_before } };
+    },
+  };
+}
