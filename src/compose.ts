@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { activity } from '#application/activity.ts';
 import { changePassword } from '#application/change-password.ts';
 import { changeProfile } from '#application/change-profile.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
@@ -23,6 +24,7 @@ import { totp } from '#application/totp.ts';
 import { verifyEmail } from '#application/verify-email.ts';
 import { verifyMfa } from '#application/verify-mfa.ts';
 import type { Route } from '#http/route.ts';
+import { activityRoute } from '#http/routes/activity.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
 import { changeProfileRoute } from '#http/routes/change-profile.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
@@ -201,6 +203,7 @@ export function routesOf(services: Services): Route[] {
     refreshRoute(refresh(services)),
     logoutRoute(logout(services)),
     meRoute(),
+    activityRoute(activity(services)),
     changeProfileRoute(changeProfile(services)),
     ...sessionRoutes(sessions(services)),
     reauthenticateRoute(reauthenticate(services)),

@@ -1,5 +1,5 @@
 import type { Acr, Amr, Proof, SecondFactor } from '#domain/assurance.ts';
-import type { AuditEvent } from '#domain/audit-event.ts';
+import type { AuditEvent, AuditEventType } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
 import type { PhoneNumber } from '#domain/phone.ts';
@@ -104,6 +104,9 @@ export type Passkey = PasskeyDescriptor & {
 /** What is enrolled, as its owner sees it. */
 export type Authenticators = { totp: Totp | null; phone: Phone | null; passkeys: Passkey[]; recoveryCodesLeft: number };
 
+/** A place in a list of events: behind this one. */
+export type EventPosition = { occurredAt: Date; id: string };
+
 export interface Reads {
   tickets: {
     /** The open ticket, untried and unused by this; null when it is over or was tried `most` times. */
@@ -136,6 +139,15 @@ export interface Reads {
   sessions: {
     /** Those alive at `at`, the last used first; at most `limit`. */
     listLive(accountId: string, at: Date, limit: number): Promise<Session[]>;
+  };
+  audit: {
+    /** The account's events of these types (null: all), the newest first, from behind a position on; at most `limit`. */
+    listOfAccount(
+      accountId: string,
+      types: readonly AuditEventType[] | null,
+      limit: number,
+      after: EventPosition | null,
+    ): Promise<AuditEvent[]>;
   };
 }
 
@@ -234,7 +246,7 @@ export interface Writes extends Reads {
     lockWithProofs(sessionId: string, at: Date): Promise<SessionWithProofs | null>;
     setProofs(session: SessionWithProofs): Promise<void>;
   } & Reads['sessions'];
-  audit: { record(event: AuditEvent): Promise<void> };
+  audit: { record(event: AuditEvent): Promise<void> } & Reads['audit'];
   /** To the account's address, or to this number. */
   outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date, phone?: PhoneNumber): Promise<void> };
 }

@@ -1,4 +1,5 @@
 import type { Reads, TicketContext } from '#application/ports/store.ts';
+import { auditReads } from './audit-reads.ts';
 import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
 import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
@@ -59,5 +60,6 @@ export function reads(sql: Handle): Reads {
         return rows.map(sessionOf);
       },
     },
+    audit: auditReads(sql),
   };
 }

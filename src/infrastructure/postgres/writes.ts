@@ -127,6 +127,7 @@ export function writes(sql: Handle): Writes {
       },
     },
     audit: {
+      ...read.audit,
       async record(event) {
         await record(sql, event);
       },

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
+import { ACTIVITY } from '#domain/activity.ts';
 import { after } from '#domain/lifetimes.ts';
 import { openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
@@ -153,6 +154,35 @@ it('every question of the store is answered by an index: no table is read from e
   });
   // To read one of them once from end to end would be ROWS; all the questions together need a few each.
   for (const [i, { name, read }] of now.entries()) expect([name, read - (before[i]?.read ?? 0) < ROWS / 4]).toEqual([name, true]);
+});
+
+it('a page of an account’s events is read by the index of their months, and nothing else of them', { timeout: 30_000 }, async () => {
+  const { sql } = here;
+  await sql`insert into audit_events (id, occurred_at, type, account_id, ip, request_id, risk, details)
+    select md5('e' || i)::uuid, ${at}::timestamptz - i * interval '1 minute', 'LOGIN_FAILED', md5('a' || i % 2)::uuid, '192.0.2.1', 'r', 0,
+      '{}' from generate_series(1, ${ROWS}) i`;
+  await sql`analyze audit_events`;
+  const readSoFar = async () => {
+    const rows = await sql<{ name: string; n: number }[]>`
+      select relname as name, (seq_tup_read + coalesce(idx_tup_fetch, 0))::int as n from pg_stat_user_tables where relname like 'audit_events_%'`;
+    return rows.reduce((sum, { n }) => sum + n, 0);
+  };
+  const before = await readSoFar();
+  const own = openDatabase(here.address, { poolSize: 1, prepare: true });
+  const [{ id = '' } = {}] = await sql<{ id: string }[]>`select md5('a1')::uuid as id`;
+  const middle = { occurredAt: after(at, (-ROWS / 2) * 60), id: randomUUID() };
+  for (let round = 0; round < 6; round++) {
+    for (const from of [null, middle]) {
+      const events = await postgresStore(own).read(({ audit }) => audit.listOfAccount(id, ACTIVITY, 21, from));
+      expect(events).toHaveLength(21);
+    }
+  }
+  await own.close();
+  const read = await until('the statistics tell of the pages', async () => {
+    const grown = (await readSoFar()) - before;
+    return grown >= 12 * 21 && grown;
+  });
+  expect(read).toBeLessThan(12 * 21 * 3);
 });
 
 function passkeyOf(accountId: string) {
