@@ -33,14 +33,20 @@ export const accounts = pgTable(
     usernameCanonical: text('username_canonical').unique(),
     displayName: text('display_name'),
     passwordHash: text('password_hash'),
-    status: text('status', { enum: ['active', 'suspended'] })
+    status: text('status', { enum: ['active', 'suspended', 'deleted'] })
       .notNull()
       .default('active'),
     roles: text('roles').array().notNull().default(sql`'{user}'`),
     createdAt: instant('created_at').notNull(),
     updatedAt: instant('updated_at').notNull(),
+    /** When a deleted account is erased; until then its owner can keep it. */
+    eraseAt: instant('erase_at'),
   },
-  (table) => [check('accounts_status', sql`${table.status} in ('active', 'suspended')`)],
+  (table) => [
+    check('accounts_status', sql`${table.status} in ('active', 'suspended', 'deleted')`),
+    check('accounts_erase_at', sql`(${table.status} = 'deleted') = (${table.eraseAt} is not null)`),
+    index('accounts_due_for_erasure').on(table.eraseAt).where(sql`erase_at is not null`),
+  ],
 );
 
 /** One sign-in of one account on one device. Refresh tokens are counted here, never stored: the row keeps a hash and a counter. */
@@ -70,7 +76,11 @@ export const sessions = pgTable(
     /** What `amr` and `acr` follow from: each factor, and when it was proved. */
     proofs: jsonb('proofs').notNull().default([]),
   },
-  (table) => [index('sessions_live_of_account').on(table.accountId).where(sql`revoked_at is null`)],
+  (table) => [
+    index('sessions_live_of_account').on(table.accountId).where(sql`revoked_at is null`),
+    // For an export, and for whatever goes with its account.
+    index('sessions_of_account').on(table.accountId, table.id),
+  ],
 );
 
 /**
@@ -96,6 +106,7 @@ export const tickets = pgTable(
   (table) => [
     uniqueIndex('tickets_secret').on(table.secretHash),
     index('tickets_open_of_account').on(table.accountId, table.purpose).where(sql`used_at is null`),
+    index('tickets_of_account').on(table.accountId, table.id),
     index('tickets_reserved_username').on(table.reservedUsername).where(sql`reserved_username is not null and used_at is null`),
     index('tickets_expiry').on(table.expiresAt),
   ],
