@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { activity } from '#application/activity.ts';
+import { changeEmail } from '#application/change-email.ts';
 import { changePassword } from '#application/change-password.ts';
 import { changeProfile } from '#application/change-profile.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
@@ -18,6 +19,7 @@ import { refresh } from '#application/refresh.ts';
 import { register } from '#application/register.ts';
 import { resendVerification } from '#application/resend-verification.ts';
 import { resetPassword } from '#application/reset-password.ts';
+import { revertEmail } from '#application/revert-email.ts';
 import { sessions } from '#application/sessions.ts';
 import { smsMfa } from '#application/sms-mfa.ts';
 import { totp } from '#application/totp.ts';
@@ -25,6 +27,7 @@ import { verifyEmail } from '#application/verify-email.ts';
 import { verifyMfa } from '#application/verify-mfa.ts';
 import type { Route } from '#http/route.ts';
 import { activityRoute } from '#http/routes/activity.ts';
+import { changeEmailRoutes } from '#http/routes/change-email.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
 import { changeProfileRoute } from '#http/routes/change-profile.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
@@ -40,6 +43,7 @@ import { refreshRoute } from '#http/routes/refresh.ts';
 import { registerRoute } from '#http/routes/register.ts';
 import { resendVerificationRoute } from '#http/routes/resend-verification.ts';
 import { resetPasswordRoute } from '#http/routes/reset-password.ts';
+import { revertEmailRoute } from '#http/routes/revert-email.ts';
 import { sessionRoutes } from '#http/routes/sessions.ts';
 import { smsMfaRoutes } from '#http/routes/sms-mfa.ts';
 import { verifyEmailRoute } from '#http/routes/verify-email.ts';
@@ -205,6 +209,8 @@ export function routesOf(services: Services): Route[] {
     meRoute(),
     activityRoute(activity(services)),
     changeProfileRoute(changeProfile(services)),
+    ...changeEmailRoutes(changeEmail(services)),
+    revertEmailRoute(revertEmail(services)),
     ...sessionRoutes(sessions(services)),
     reauthenticateRoute(reauthenticate(services)),
     ...mfaRoutes(totp(services), recoveryCodes(services)),

@@ -1,4 +1,11 @@
-import { after, RESET_PASSWORD_TTL_SECONDS, VERIFY_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
+import * as accountMessages from '#domain/account-messages.ts';
+import {
+  after,
+  CHANGE_EMAIL_TTL_SECONDS,
+  RESET_PASSWORD_TTL_SECONDS,
+  REVERT_EMAIL_TTL_SECONDS,
+  VERIFY_EMAIL_TTL_SECONDS,
+} from '#domain/lifetimes.ts';
 import * as messages from '#domain/messages.ts';
 import type { Needs } from './ports/services.ts';
 import type { OutboxMessage } from './ports/store.ts';
@@ -36,6 +43,27 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
     accountExists: (at: Date) => notice('account-exists', accountExists, at),
     passwordChanged: (at: Date) => notice('password-changed', passwordChanged, at),
     passwordReset: (at: Date) => notice('password-reset', passwordReset, at),
+    changeEmail: (token: string, at: Date): OutboxMessage =>
+      courier.seal(
+        'change-email',
+        accountMessages.changeEmailMessage(productName, `${frontendUrl}/change-email#token=${token}`),
+        after(at, CHANGE_EMAIL_TTL_SECONDS),
+      ),
+    addressTaken: (at: Date) => notice('address-taken', accountMessages.addressTakenMessage(productName, `${frontendUrl}/`), at),
+    emailChangeAsked: (at: Date) => notice('email-change-asked', accountMessages.emailChangeAskedMessage(productName, recoveryUrl), at),
+    emailChanged: (token: string, at: Date): OutboxMessage =>
+      courier.seal(
+        'email-changed',
+        accountMessages.emailChangedMessage(productName, `${frontendUrl}/revert-email#token=${token}`),
+        after(at, REVERT_EMAIL_TTL_SECONDS),
+      ),
+    emailReverted: (token: string, at: Date): OutboxMessage =>
+      courier.seal(
+        'email-reverted',
+        accountMessages.emailRevertedMessage(productName, `${frontendUrl}/reset-password#token=${token}`),
+        after(at, RESET_PASSWORD_TTL_SECONDS),
+      ),
+    emailTakenBack: (at: Date) => notice('email-taken-back', accountMessages.emailTakenBackMessage(productName), at),
     usernameChanged: (at: Date) => notice('username-changed', messages.usernameChangedMessage(productName, recoveryUrl), at),
     refreshTokenReused: (at: Date) => notice('refresh-token-reused', refreshTokenReused, at),
     factorEnrolled: (method: string, at: Date) =>

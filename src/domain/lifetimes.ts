@@ -15,6 +15,12 @@ export const VERIFY_EMAIL_TTL_SECONDS = 24 * 60 * 60;
 /** Shorter than the 24 hours that 63B 4.2.1.2 allows: a reset link is worth an account. */
 export const RESET_PASSWORD_TTL_SECONDS = 30 * 60;
 
+/** Whoever asks for another address sits before its mail. */
+export const CHANGE_EMAIL_TTL_SECONDS = 60 * 60;
+
+/** How long the old address can take the account back: longer than a holiday weekend, and than most mailboxes go unread. */
+export const REVERT_EMAIL_TTL_SECONDS = 7 * 24 * 60 * 60;
+
 export function after(instant: Date, seconds: number): Date {
   return new Date(instant.getTime() + seconds * 1000);
 }

@@ -6,6 +6,8 @@ import { networkOf } from './network.ts';
 export type TicketPurpose =
   | 'verify-email'
   | 'reset-password'
+  | 'change-email'
+  | 'revert-email'
   | 'pre-auth'
   | 'sms-enrolment'
   | 'sms-code'

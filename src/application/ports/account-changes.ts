@@ -1,3 +1,4 @@
+import type { Email } from '#domain/email.ts';
 import type { Username } from '#domain/username.ts';
 import type { Account } from './store.ts';
 
@@ -13,4 +14,19 @@ export interface AccountChanges {
     wanted: { username?: Username | null; displayName?: string | null },
     at: Date,
   ): Promise<{ account: Account; before: { username: string | null; displayName: string | null } } | 'username-taken' | null>;
+
+  /**
+   * The address of another account that stands in the way of whoever confirms this one, as its owner wrote it. An account that waits
+   * for its own confirmation stands in nobody's way: it was never signed in to, and whoever reads the mail of the address decides.
+   */
+  findHolder(email: Email, accountId: string): Promise<string | null>;
+
+  /**
+   * Gives an account that is locked the address, confirmed now. Accounts that never confirmed it give way.
+   * @returns those that did; null when one stands in the way, a registration that was a moment faster included
+   */
+  changeEmail(accountId: string, email: Email, at: Date): Promise<{ displaced: string[] } | null>;
+
+  /** From now on there is no password that signs in. */
+  removePassword(accountId: string, at: Date): Promise<void>;
 }

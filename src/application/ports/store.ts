@@ -22,7 +22,7 @@ export interface Store {
   hot: HotPaths;
 }
 
-export type AccountStatus = 'active' | 'suspended';
+export type AccountStatus = 'active' | 'suspended' | 'deleted';
 
 export type Account = {
   id: string;
@@ -37,7 +37,15 @@ export type Account = {
 
 export type AccountWithPassword = Account & { passwordHash: string | null };
 
-export type SessionEnd = 'logout' | 'ended-by-user' | 'password-changed' | 'password-reset' | 'refresh-token-reused' | 'factor-changed';
+export type SessionEnd =
+  | 'logout'
+  | 'ended-by-user'
+  | 'password-changed'
+  | 'password-reset'
+  | 'refresh-token-reused'
+  | 'factor-changed'
+  | 'email-changed'
+  | 'email-reverted';
 
 export type Session = {
   id: string;
@@ -83,7 +91,11 @@ export type NewTicket = {
 
 /** A ticket that stands for something besides its account. */
 export type IssuedTicket = NewTicket & { accountId: string | null; context: TicketContext };
-export type TicketContext = PreAuth | CeremonyBinding | SmsEnrolment;
+export type TicketContext = PreAuth | CeremonyBinding | SmsEnrolment | EmailChange | EmailRevert;
+/** The address that was asked for, and the session that asked. */
+export type EmailChange = { email: Email; sessionId: string };
+/** The address of before, and since when (RFC 3339) whatever was added is not its owner's. */
+export type EmailRevert = { email: Email; since: string };
 export type SmsEnrolment = { number: PhoneNumber; sessionId: string };
 
 export type Totp = { id: string; secret: string; sessionId: string; createdAt: Date; lastUsedAt: Date | null };
@@ -115,7 +127,7 @@ export interface Reads {
       secretHash: Buffer,
       most: number,
       at: Date,
-    ): Promise<{ id: string; accountId: string; context: Context } | null>;
+    ): Promise<{ id: string; accountId: string; context: Context; createdAt: Date } | null>;
   };
   authenticators: {
     list(accountId: string): Promise<Authenticators>;
@@ -159,8 +171,8 @@ export interface Writes extends Reads {
       secretHash: Buffer,
       at: Date,
     ): Promise<{ accountId: string; pending: PendingRegistration | null } | null>;
-    /** Uses up every other open ticket of this purpose. */
-    cancelAll(accountId: string, purpose: TicketPurpose, at: Date): Promise<void>;
+    /** Uses up every other open ticket of this purpose, or those that were issued since an instant. */
+    cancelAll(accountId: string, purpose: TicketPurpose, at: Date, since?: Date): Promise<void>;
     /** Its hash may have been there before (a code of six digits): then that ticket is the new one. */
     issue(ticket: IssuedTicket, at: Date, triesSoFar?: number): Promise<void>;
     /** Counts one try. @returns null when there is no such ticket, it is used or over, or it was tried `most` times before */
@@ -214,6 +226,8 @@ export interface Writes extends Reads {
     flagPasskey(id: string, at: Date): Promise<void>;
     renamePasskey(accountId: string, id: string, name: string): Promise<Passkey | null>;
     removePasskey(accountId: string, id: string): Promise<void>;
+    /** Removes what was enrolled or proved at this instant or later, and what was begun and not finished. */
+    removeSince(accountId: string, since: Date): Promise<void>;
   } & Reads['authenticators'];
   accounts: {
     /** Locks the account until the transaction ends: whatever else changes its authenticators or tickets waits. */
@@ -247,8 +261,8 @@ export interface Writes extends Reads {
     setProofs(session: SessionWithProofs): Promise<void>;
   } & Reads['sessions'];
   audit: { record(event: AuditEvent): Promise<void> } & Reads['audit'];
-  /** To the account's address, or to this number. */
-  outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date, phone?: PhoneNumber): Promise<void> };
+  /** To the account's address, or to another address or number that it has or had to do with. */
+  outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date, recipient?: string): Promise<void> };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { randomUUIDv7 } from 'node:crypto';
 import type { AccountChanges } from '#application/ports/account-changes.ts';
 import type { Handle } from './connect.ts';
 import { accountColumns } from './reads.ts';
@@ -13,6 +14,8 @@ type ProfileRow = AccountRow & {
 
 /** The verbs of AccountChanges. */
 export function accountChanges(sql: Handle): AccountChanges {
+  /** Nobody has ever signed in to it, and nobody was given anything by it. */
+  const unproved = () => sql`(email_verified_at is null and status = 'active' and roles = '{user}')`;
   return {
     async changeProfile(accountId, { username, displayName }, at) {
       const name = username?.canonical ?? null;
@@ -36,6 +39,32 @@ export function accountChanges(sql: Handle): AccountChanges {
       if (row?.is_taken) return 'username-taken';
       if (!row?.account_id) return null;
       return { account: accountOf(row), before: { username: row.username_before, displayName: row.display_name_before } };
+    },
+
+    async findHolder({ canonical }, accountId) {
+      const [row] = await sql<{ email: string }[]>`
+        select email from accounts where email_canonical = ${canonical} and id <> ${accountId} and not ${unproved()}`;
+      return row?.email ?? null;
+    },
+
+    async changeEmail(accountId, { given, canonical }, at) {
+      const gone = await sql<{ id: string }[]>`
+        delete from accounts where email_canonical = ${canonical} and id <> ${accountId} and ${unproved()} returning id`;
+      // An update cannot be told what to do when another took the address at the same moment, an insert can: it waits for the
+      // other, and does nothing. So the address is taken by a row that nobody sees, whose place the account then takes.
+      const place = randomUUIDv7();
+      const held = await sql`
+        insert into accounts (id, email, email_canonical, created_at, updated_at) values (${place}, ${given}, ${canonical}, ${at}, ${at})
+        on conflict do nothing returning id`;
+      if (held.length === 0) return null;
+      await sql`delete from accounts where id = ${place}`;
+      await sql`update accounts set email = ${given}, email_canonical = ${canonical}, email_verified_at = ${at}, updated_at = ${at}
+        where id = ${accountId}`;
+      return { displaced: gone.map(({ id }) => id) };
+    },
+
+    async removePassword(accountId, at) {
+      await sql`update accounts set password_hash = null, updated_at = ${at} where id = ${accountId}`;
     },
   };
 }

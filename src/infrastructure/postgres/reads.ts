@@ -18,10 +18,11 @@ export function reads(sql: Handle): Reads {
   return {
     tickets: {
       async find<Context extends TicketContext>(purpose: string, secretHash: Buffer, most: number, at: Date) {
-        const [row] = await sql<{ id: string; account_id: string; context: unknown }[]>`
-          select id, account_id, context from tickets
+        const [row] = await sql<{ id: string; account_id: string; context: unknown; created_at: Date }[]>`
+          select id, account_id, context, created_at from tickets
           where secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null and expires_at > ${at} and tries < ${most}`;
-        return row ? { id: row.id, accountId: row.account_id, context: contextOf(row.context) as Context } : null;
+        if (!row) return null;
+        return { id: row.id, accountId: row.account_id, context: contextOf(row.context) as Context, createdAt: row.created_at };
       },
     },
     authenticators: authenticatorReads(sql),

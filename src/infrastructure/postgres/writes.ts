@@ -133,8 +133,8 @@ export function writes(sql: Handle): Writes {
       },
     },
     outbox: {
-      async enqueue(accountId, message, at, phone) {
-        const address = phone === undefined ? sql`email` : sql`${phone}::text`;
+      async enqueue(accountId, message, at, recipient) {
+        const address = recipient === undefined ? sql`email` : sql`${recipient}::text`;
         await enqueue(sql, message, at, sql`select id, ${address} from accounts where id = ${accountId}`);
       },
     },

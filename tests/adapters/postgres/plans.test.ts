@@ -135,6 +135,11 @@ it('every question of the store is answered by an index: no table is read from e
       await tx.accounts.setPassword(known.id, 'y', at, { provesEmail: true });
       await tx.accounts.replacePassword(known.id, 'y', 'z', at);
       await tx.accounts.changeProfile(known.id, { username: username() }, at);
+      await tx.accounts.findHolder(asked.email, randomUUID());
+      await tx.accounts.changeEmail(known.id, email(), at);
+      await tx.authenticators.removeSince(known.id, at);
+      await tx.accounts.removePassword(known.id, at);
+      await tx.tickets.cancelAll(known.id, 'revert-email', at, at);
       await tx.accounts.clearFailures([lane().identifierHash]);
       await tx.sessions.renewSecret(opened.id, opened.refreshSecretHash, after(at, DAY), at);
       await tx.sessions.endBySecret(opened.id, other.refreshSecretHash, 'logout', at);
