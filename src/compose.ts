@@ -5,8 +5,11 @@ import { activity } from '#application/activity.ts';
 import { changeEmail } from '#application/change-email.ts';
 import { changePassword } from '#application/change-password.ts';
 import { changeProfile } from '#application/change-profile.ts';
+import { deleteAccount } from '#application/delete-account.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
+import { eraseAccounts } from '#application/erase-accounts.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
+import { keepAccount } from '#application/keep-account.ts';
 import { login } from '#application/login.ts';
 import { logout } from '#application/logout.ts';
 import { passkeySignIn } from '#application/passkey-sign-in.ts';
@@ -30,6 +33,7 @@ import { activityRoute } from '#http/routes/activity.ts';
 import { changeEmailRoutes } from '#http/routes/change-email.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
 import { changeProfileRoute } from '#http/routes/change-profile.ts';
+import { deleteAccountRoutes } from '#http/routes/delete-account.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
 import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
@@ -69,6 +73,7 @@ import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
 import type { Config } from './config.ts';
+import { every } from './schedule.ts';
 
 export type Service = {
   app: FastifyInstance;
@@ -88,6 +93,7 @@ export type Surroundings = {
   clock?: Clock;
 };
 
+const ERASURE_SECONDS = 60 * 60;
 const SYSTEM_CLOCK: Clock = { now: () => new Date() };
 const CLIENT_ID = 'latchkey'; // until clients of other parties sign in here, all tokens are our own client's
 
@@ -125,10 +131,17 @@ export async function compose(
     policy: config.policy,
   };
 
-  if (config.ROLE !== 'web') {
+  const isWorker = config.ROLE !== 'web';
+  if (isWorker) {
     const deliver = deliverMessages({ outbox: postgresOutbox(database), delivery: letters, unseal: courier.unseal, clock });
     dispatcher = startDispatcher(deliver, (error) => log.warn({ err: error }, 'messages could not be delivered; tried again in a second'));
   }
+
+  const eraser = isWorker
+    ? every(ERASURE_SECONDS, eraseAccounts(services), (error) =>
+        log.warn({ err: error }, 'deleted accounts could not be erased; tried again in an hour'),
+      )
+    : null;
 
   let isStopping = false;
   const postgres: Dependency = { name: 'postgres', optional: false, check: database.check };
@@ -155,6 +168,7 @@ export async function compose(
       isStopping = true;
       await app.close();
       await dispatcher?.stop();
+      await eraser?.stop();
       keyring.stop();
       await limits.close();
       await database.close();
@@ -209,6 +223,7 @@ export function routesOf(services: Services): Route[] {
     meRoute(),
     activityRoute(activity(services)),
     changeProfileRoute(changeProfile(services)),
+    ...deleteAccountRoutes(deleteAccount(services), keepAccount(services)),
     ...changeEmailRoutes(changeEmail(services)),
     revertEmailRoute(revertEmail(services)),
     ...sessionRoutes(sessions(services)),

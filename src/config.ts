@@ -114,6 +114,7 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Config
       sessionAbsoluteSeconds: read.REFRESH_TOKEN_ABSOLUTE_DAYS * days,
       refreshReuseGraceSeconds: read.REFRESH_REUSE_GRACE_SECONDS,
     },
+    deletionGraceDays: read.ACCOUNT_DELETION_GRACE_DAYS,
     revealRegistrationConflicts: read.REGISTRATION_CONFLICTS === 'reveal',
     secondFactors: {
       isRequired: read.MFA_REQUIRED,

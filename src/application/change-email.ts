@@ -58,7 +58,7 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
 
     /**
      * Moves the account to the address whose mail was read. The session that asked stays, the others end; links that were mailed
-     * to the old address are dead (ASVS 6.4.3), but for the one that goes there now and takes the account back (docs/adr/0012).
+     * to the old address are dead, but for the one that goes there now and takes the account back (docs/adr/0012).
      * @returns done, or `conflict` when somebody else confirmed the address first
      */
     async confirm(token: string, client: Client): Promise<{ status: 'changed' } | Refusal<'invalid-token' | 'conflict'>> {

@@ -2,6 +2,7 @@ import * as accountMessages from '#domain/account-messages.ts';
 import {
   after,
   CHANGE_EMAIL_TTL_SECONDS,
+  daysInSeconds,
   RESET_PASSWORD_TTL_SECONDS,
   REVERT_EMAIL_TTL_SECONDS,
   VERIFY_EMAIL_TTL_SECONDS,
@@ -64,6 +65,13 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
         after(at, RESET_PASSWORD_TTL_SECONDS),
       ),
     emailTakenBack: (at: Date) => notice('email-taken-back', accountMessages.emailTakenBackMessage(productName), at),
+    accountDeleted: (token: string, graceDays: number, at: Date): OutboxMessage =>
+      courier.seal(
+        'account-deleted',
+        accountMessages.accountDeletedMessage(productName, graceDays, `${frontendUrl}/keep-account#token=${token}`),
+        after(at, daysInSeconds(graceDays)),
+      ),
+    accountKept: (at: Date) => notice('account-kept', accountMessages.accountKeptMessage(productName, recoveryUrl), at),
     usernameChanged: (at: Date) => notice('username-changed', messages.usernameChangedMessage(productName, recoveryUrl), at),
     refreshTokenReused: (at: Date) => notice('refresh-token-reused', refreshTokenReused, at),
     factorEnrolled: (method: string, at: Date) =>

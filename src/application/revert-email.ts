@@ -25,6 +25,7 @@ export function revertEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'cloc
     const outcome = await store.transaction(async (tx) => {
       const kept = await tx.tickets.find<EmailRevert>('revert-email', secretHash, 1, at);
       if (kept === null || !(await tx.tickets.redeem('revert-email', secretHash, at))) return refuse('invalid-token');
+      await tx.accounts.restore(kept.accountId, at); // a thief may have deleted it to be rid of its owner
       const account = await tx.accounts.lock(kept.accountId);
       if (account === null) return refuse('invalid-token');
       const { email } = kept.context;

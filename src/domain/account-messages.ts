@@ -1,6 +1,6 @@
 import { type Message, message } from './messages.ts';
 
-/** The mails about where an account's mail goes. None names an address: whoever reads along learns nothing. */
+/** The mails about the life of an account. None names an address: whoever reads along learns nothing. */
 
 export function changeEmailMessage(product: string, url: string): Message {
   return message(product, `Confirm your new e-mail address for ${product}`, {
@@ -67,5 +67,27 @@ export function emailTakenBackMessage(product: string): Message {
       'The account moved to this address a short while ago. It was taken back from the address that it had before, and every session was ended.',
     ],
     closing: 'If the account is yours and you no longer read the mail of the old address, ask those who run this service.',
+  });
+}
+
+export function accountDeletedMessage(product: string, graceDays: number, keepUrl: string): Message {
+  const when = graceDays === 1 ? 'in one day' : `in ${graceDays} days`;
+  return message(product, `Your account at ${product} was deleted`, {
+    heading: 'Your account was deleted',
+    lines: [
+      `Nobody can sign in to it any more, and every session was ended. ${when.replace('in', 'In')} everything held about you is erased.`,
+      'If it was not you, or if you change your mind, keep the account with this link until then, and set a new password if it was not you.',
+    ],
+    action: { label: 'Keep the account', url: keepUrl },
+    closing: 'If it was you, there is nothing to do.',
+  });
+}
+
+export function accountKeptMessage(product: string, recoveryUrl: string): Message {
+  return message(product, `Your account at ${product} was kept`, {
+    heading: 'Your account was kept',
+    lines: ['The deletion was taken back: everything is as it was. Sign in again to go on.'],
+    action: { label: 'It was not you who deleted it? Set a new password', url: recoveryUrl },
+    closing: 'If it was you, there is nothing to do.',
   });
 }

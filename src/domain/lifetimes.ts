@@ -21,6 +21,10 @@ export const CHANGE_EMAIL_TTL_SECONDS = 60 * 60;
 /** How long the old address can take the account back: longer than a holiday weekend, and than most mailboxes go unread. */
 export const REVERT_EMAIL_TTL_SECONDS = 7 * 24 * 60 * 60;
 
+export function daysInSeconds(days: number): number {
+  return days * 24 * 60 * 60;
+}
+
 export function after(instant: Date, seconds: number): Date {
   return new Date(instant.getTime() + seconds * 1000);
 }

@@ -14,6 +14,8 @@ export type MessageTemplate =
   | 'email-changed'
   | 'email-reverted'
   | 'email-taken-back'
+  | 'account-deleted'
+  | 'account-kept'
   | 'refresh-token-reused'
   | 'factor-enrolled'
   | 'factor-removed'

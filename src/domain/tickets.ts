@@ -8,6 +8,7 @@ export type TicketPurpose =
   | 'reset-password'
   | 'change-email'
   | 'revert-email'
+  | 'keep-account'
   | 'pre-auth'
   | 'sms-enrolment'
   | 'sms-code'

@@ -32,7 +32,7 @@ async function flood(accountId: string, count: number, type = 'LOGIN_FAILED') {
 }
 
 describe('the activity of an account', () => {
-  it('[V6.3.5] shows sign-ins, right and wrong, from where and with what, the newest first', async () => {
+  it('shows sign-ins, right and wrong, from where and with what, the newest first', async () => {
     const person = await verifiedPerson(service);
     clock.advance(MINUTE);
     const stranger = service.api({ ip: '198.51.100.7', userAgent: 'Phone/1.0\tbeta' });

@@ -84,6 +84,12 @@ const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
     const { email } = await movedPerson(service, await signedInPerson(service));
     return api.post('/api/auth/change-email/revert', { token: await mail.token(email, 'revert-email') });
   },
+  ACCOUNT_DELETED: async () => api.delete('/api/auth/me', (await signedInPerson(service)).accessToken),
+  ACCOUNT_KEPT: async () => {
+    const { email, accessToken } = await signedInPerson(service);
+    await api.delete('/api/auth/me', accessToken);
+    return api.post('/api/auth/keep-account', { token: await mail.token(email, 'keep-account') });
+  },
   ACCOUNT_ERASED: async () => {
     const { newAddress } = await askedForEmail(service, await signedInPerson(service));
     const token = await mail.token(newAddress, 'change-email');

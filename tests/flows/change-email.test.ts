@@ -145,7 +145,7 @@ describe('confirming the new address', () => {
     expect(stored?.['text']).not.toContain('@');
   });
 
-  it('[V6.4.3] kills the reset and confirmation links of the old address, whether they were asked for before or meanwhile', async () => {
+  it('kills the reset and confirmation links of the old address, whether they were asked for before or meanwhile', async () => {
     const person = await askedForEmail(service, await signedInPerson(service));
     await api.post('/api/auth/forgot-password', { email: person.email });
     const reset = await mail.token(person.email, 'reset-password');

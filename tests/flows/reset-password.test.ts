@@ -134,7 +134,7 @@ describe('setting a new password with the link', () => {
     expect(await reset(second)).toMatchObject({ status: 204 });
   });
 
-  it('[V6.4.3] does not work any more once the account has another address', async () => {
+  it('does not work any more once the account has another address', async () => {
     const person = await signedInPerson(service);
     const token = await resetToken(person.email);
     const { newAddress } = await movedPerson(service, person);

@@ -70,7 +70,7 @@ describe('taking an account back', () => {
     expect(await sql`select 1 from recovery_codes where account_id = ${person.id}`).toEqual([]);
   });
 
-  it('keeps the second factor of an account that held one: the old mailbox alone opens nothing', async () => {
+  it('[V6.4.3] keeps the second factor of an account that held one: the old mailbox alone opens nothing', async () => {
     const person = await personWithTotp(service);
     clock.advance(MINUTE);
     await movedPerson(service, person);

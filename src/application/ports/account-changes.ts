@@ -29,4 +29,16 @@ export interface AccountChanges {
 
   /** From now on there is no password that signs in. */
   removePassword(accountId: string, at: Date): Promise<void>;
+
+  /** Nobody signs in to it from now on, and it is erased at `eraseAt`. */
+  markDeleted(accountId: string, eraseAt: Date, at: Date): Promise<void>;
+
+  /** Makes a deleted account active again. @returns whether it was deleted */
+  restore(accountId: string, at: Date): Promise<boolean>;
+
+  /** A deleted account whose time has come, locked; of any number of callers each gets another one, null when there is none. */
+  claimDueForErasure(at: Date): Promise<Account | null>;
+
+  /** Deletes it with everything that is held under it: sessions, tickets, authenticators, messages. */
+  erase(accountId: string): Promise<void>;
 }

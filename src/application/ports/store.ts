@@ -45,7 +45,8 @@ export type SessionEnd =
   | 'refresh-token-reused'
   | 'factor-changed'
   | 'email-changed'
-  | 'email-reverted';
+  | 'email-reverted'
+  | 'account-deleted';
 
 export type Session = {
   id: string;
@@ -230,7 +231,10 @@ export interface Writes extends Reads {
     removeSince(accountId: string, since: Date): Promise<void>;
   } & Reads['authenticators'];
   accounts: {
-    /** Locks the account until the transaction ends: whatever else changes its authenticators or tickets waits. */
+    /**
+     * Locks the account until the transaction ends: whatever else changes its authenticators or tickets waits. One that was deleted is
+     * not there, so that no flow that begins here goes on with it.
+     */
     lock(accountId: string): Promise<AccountWithPassword | null>;
     /**
      * Marks the address verified. An account that was not yet verified takes over what the registration of this very

@@ -89,6 +89,18 @@ ${fields}<button>${button}</button>
         'The account is yours again. A link to choose a new password is on its way to your old address.',
       ),
     ),
+    served(
+      '/keep-account',
+      HTML,
+      form(
+        'Keep your account',
+        'The deletion is taken back, and everything is as it was. You sign in again to go on.',
+        '',
+        'Keep the account',
+        '/api/auth/keep-account',
+        'Your account is kept. You can sign in now.',
+      ),
+    ),
     served('/pages/style.css', { 'content-type': 'text/css; charset=utf-8' }, asset('style.css')),
     served('/pages/form.js', { 'content-type': 'text/javascript; charset=utf-8' }, asset('form.js')),
   ];

@@ -66,5 +66,25 @@ export function accountChanges(sql: Handle): AccountChanges {
     async removePassword(accountId, at) {
       await sql`update accounts set password_hash = null, updated_at = ${at} where id = ${accountId}`;
     },
+
+    async markDeleted(accountId, eraseAt, at) {
+      await sql`update accounts set status = 'deleted', erase_at = ${eraseAt}, updated_at = ${at} where id = ${accountId}`;
+    },
+
+    async restore(accountId, at) {
+      const rows = await sql`
+        update accounts set status = 'active', erase_at = null, updated_at = ${at} where id = ${accountId} and status = 'deleted' returning id`;
+      return rows.length === 1;
+    },
+
+    async claimDueForErasure(at) {
+      const [row] = await sql<AccountRow[]>`
+        select ${accountColumns(sql)} from accounts a where a.erase_at <= ${at} order by a.erase_at limit 1 for update skip locked`;
+      return row ? accountOf(row) : null;
+    },
+
+    async erase(accountId) {
+      await sql`delete from accounts where id = ${accountId}`;
+    },
   };
 }

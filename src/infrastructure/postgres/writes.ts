@@ -34,7 +34,8 @@ export function writes(sql: Handle): Writes {
       ...read.accounts,
       ...accountChanges(sql),
       async lock(accountId) {
-        const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a where a.id = ${accountId} for no key update`;
+        const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a
+          where a.id = ${accountId} and a.status <> 'deleted' for no key update`;
         return row ? accountOf(row) : null;
       },
       async verifyEmail(accountId, pending, at) {

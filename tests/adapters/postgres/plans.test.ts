@@ -147,6 +147,13 @@ it('every question of the store is answered by an index: no table is read from e
       await tx.sessions.endAll(known.id, 'password-changed', at);
       await tx.outbox.enqueue(known.id, mail(at), at);
     });
+    await store.transaction(async ({ accounts }) => {
+      await accounts.markDeleted(known.id, at, at);
+      await accounts.restore(known.id, at);
+      await accounts.markDeleted(known.id, at, at);
+      await accounts.claimDueForErasure(at);
+      await accounts.erase(known.id);
+    });
     const [message] = await outbox.claim(5, 60, at);
     if (message) await outbox.markSent(message.id, null, at);
     await outbox.backlog(at);
