@@ -8,6 +8,7 @@ import { changeProfile } from '#application/change-profile.ts';
 import { deleteAccount } from '#application/delete-account.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
 import { eraseAccounts } from '#application/erase-accounts.ts';
+import { exportAccount } from '#application/export-account.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
 import { keepAccount } from '#application/keep-account.ts';
 import { login } from '#application/login.ts';
@@ -34,6 +35,7 @@ import { changeEmailRoutes } from '#http/routes/change-email.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
 import { changeProfileRoute } from '#http/routes/change-profile.ts';
 import { deleteAccountRoutes } from '#http/routes/delete-account.ts';
+import { exportAccountRoute } from '#http/routes/export-account.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
 import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
@@ -222,6 +224,7 @@ export function routesOf(services: Services): Route[] {
     logoutRoute(logout(services)),
     meRoute(),
     activityRoute(activity(services)),
+    exportAccountRoute(exportAccount(services)),
     changeProfileRoute(changeProfile(services)),
     ...deleteAccountRoutes(deleteAccount(services), keepAccount(services)),
     ...changeEmailRoutes(changeEmail(services)),

@@ -25,6 +25,7 @@ export const AUDIT_EVENTS = {
   EMAIL_CHANGE_REQUESTED: { risk: 20, tells: 'Another address was asked for (details.known: whether an account has it)' },
   EMAIL_CHANGED: { risk: 40, tells: 'The new address was confirmed; all other sessions ended' },
   EMAIL_CHANGE_REVERTED: { risk: 80, tells: 'The old address took the account back; all sessions ended, the password is gone' },
+  ACCOUNT_EXPORTED: { risk: 30, tells: 'The user asked for everything that is held on them' },
   ACCOUNT_DELETED: { risk: 50, tells: 'The user deleted the account; all sessions ended (details.grace_days: until it is erased)' },
   ACCOUNT_KEPT: { risk: 30, tells: 'The deletion was taken back with the mailed link' },
   ACCOUNT_ERASED: { risk: 0, tells: 'Nothing of the account is left but its events (details.reason)' },

@@ -84,6 +84,7 @@ const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
     const { email } = await movedPerson(service, await signedInPerson(service));
     return api.post('/api/auth/change-email/revert', { token: await mail.token(email, 'revert-email') });
   },
+  ACCOUNT_EXPORTED: async () => api.get('/api/auth/me/export', (await signedInPerson(service)).accessToken),
   ACCOUNT_DELETED: async () => api.delete('/api/auth/me', (await signedInPerson(service)).accessToken),
   ACCOUNT_KEPT: async () => {
     const { email, accessToken } = await signedInPerson(service);

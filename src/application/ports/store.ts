@@ -7,6 +7,7 @@ import type { Role } from '#domain/roles.ts';
 import type { CeremonyBinding, PreAuth, TicketPurpose } from '#domain/tickets.ts';
 import type { Username } from '#domain/username.ts';
 import type { AccountChanges } from './account-changes.ts';
+import type { Holdings } from './holdings.ts';
 import type { NewCredential, PasskeyDescriptor } from './passkeys.ts';
 
 /**
@@ -153,6 +154,7 @@ export interface Reads {
     /** Those alive at `at`, the last used first; at most `limit`. */
     listLive(accountId: string, at: Date, limit: number): Promise<Session[]>;
   };
+  holdings: Holdings;
   audit: {
     /** The account's events of these types (null: all), the newest first, from behind a position on; at most `limit`. */
     listOfAccount(

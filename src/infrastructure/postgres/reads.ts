@@ -2,6 +2,7 @@ import type { Reads, TicketContext } from '#application/ports/store.ts';
 import { auditReads } from './audit-reads.ts';
 import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
+import { holdings } from './holdings.ts';
 import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
 
 export function accountColumns(sql: Handle) {
@@ -62,5 +63,6 @@ export function reads(sql: Handle): Reads {
       },
     },
     audit: auditReads(sql),
+    holdings: holdings(sql),
   };
 }

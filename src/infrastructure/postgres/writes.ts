@@ -15,6 +15,7 @@ import { ticketWrites } from './ticket-writes.ts';
 export function writes(sql: Handle): Writes {
   const read = reads(sql);
   return {
+    holdings: read.holdings,
     tickets: ticketWrites(sql, read.tickets),
     authenticators: authenticatorWrites(sql, read.authenticators),
     throttles: {

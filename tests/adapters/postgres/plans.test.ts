@@ -121,12 +121,13 @@ it('every question of the store is answered by an index: no table is read from e
       const session = await tx.sessions.lockWithProofs(opened.id, at);
       if (session) await tx.sessions.setProofs(session);
     });
-    await store.read(async ({ accounts, sessions }) => {
+    await store.read(async ({ accounts, sessions, holdings }) => {
       await accounts.findTaken(email(), username(), at);
       await accounts.findByTicket('verify-email', asked.ticket.secretHash, at);
       await accounts.findWithPassword(known.id);
       await accounts.findLock(lane(), at);
       await sessions.listLive(known.id, at, 10);
+      for (const verb of ['sessions', 'tickets', 'messages'] as const) await holdings[verb](known.id, opened.id, 10);
     });
     await store.transaction(async (tx) => {
       await tx.tickets.redeem('verify-email', asked.ticket.secretHash, at);
