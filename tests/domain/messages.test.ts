@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import * as accountMessages from '#domain/account-messages.ts';
 import * as messages from '#domain/messages.ts';
 
 const URL = 'https://app.example.com/verify-email#token=abc_-123';
@@ -10,6 +11,14 @@ const ALL = Object.entries({
   passwordChanged: messages.passwordChangedMessage,
   passwordReset: messages.passwordResetMessage,
   refreshTokenReused: messages.refreshTokenReusedMessage,
+  usernameChanged: messages.usernameChangedMessage,
+  changeEmail: accountMessages.changeEmailMessage,
+  addressTaken: accountMessages.addressTakenMessage,
+  emailChangeAsked: accountMessages.emailChangeAskedMessage,
+  emailChanged: accountMessages.emailChangedMessage,
+  emailReverted: accountMessages.emailRevertedMessage,
+  accountDeleted: (product: string, url: string) => accountMessages.accountDeletedMessage(product, 30, url),
+  accountKept: accountMessages.accountKeptMessage,
 });
 
 describe('mails', () => {
