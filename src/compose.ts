@@ -2,9 +2,16 @@ import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { accessToken } from '#application/access-token.ts';
+import { activity } from '#application/activity.ts';
+import { changeEmail } from '#application/change-email.ts';
 import { changePassword } from '#application/change-password.ts';
+import { changeProfile } from '#application/change-profile.ts';
+import { deleteAccount } from '#application/delete-account.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
+import { eraseAccounts } from '#application/erase-accounts.ts';
+import { exportAccount } from '#application/export-account.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
+import { keepAccount } from '#application/keep-account.ts';
 import { login } from '#application/login.ts';
 import { logout } from '#application/logout.ts';
 import { passkeySignIn } from '#application/passkey-sign-in.ts';
@@ -19,6 +26,7 @@ import { register } from '#application/register.ts';
 import { reportSignIn } from '#application/report-sign-in.ts';
 import { resendVerification } from '#application/resend-verification.ts';
 import { resetPassword } from '#application/reset-password.ts';
+import { revertEmail } from '#application/revert-email.ts';
 import { sessionMoved } from '#application/session-moved.ts';
 import { sessions } from '#application/sessions.ts';
 import { smsMfa } from '#application/sms-mfa.ts';
@@ -27,8 +35,13 @@ import { verifyEmail } from '#application/verify-email.ts';
 import { verifyMfa } from '#application/verify-mfa.ts';
 import type { Route } from '#http/route.ts';
 import { accessTokenRoute } from '#http/routes/access-token.ts';
+import { activityRoute } from '#http/routes/activity.ts';
+import { changeEmailRoutes } from '#http/routes/change-email.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
+import { changeProfileRoute } from '#http/routes/change-profile.ts';
 import { csrfRoute } from '#http/routes/csrf.ts';
+import { deleteAccountRoutes } from '#http/routes/delete-account.ts';
+import { exportAccountRoute } from '#http/routes/export-account.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
 import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
@@ -43,6 +56,7 @@ import { registerRoute } from '#http/routes/register.ts';
 import { reportSignInRoute } from '#http/routes/report-sign-in.ts';
 import { resendVerificationRoute } from '#http/routes/resend-verification.ts';
 import { resetPasswordRoute } from '#http/routes/reset-password.ts';
+import { revertEmailRoute } from '#http/routes/revert-email.ts';
 import { sessionRoutes } from '#http/routes/sessions.ts';
 import { smsMfaRoutes } from '#http/routes/sms-mfa.ts';
 import { verifyEmailRoute } from '#http/routes/verify-email.ts';
@@ -70,6 +84,7 @@ import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
 import type { Config } from './config.ts';
+import { every } from './schedule.ts';
 
 export type Service = {
   app: FastifyInstance;
@@ -89,6 +104,7 @@ export type Surroundings = {
   clock?: Clock;
 };
 
+const ERASURE_SECONDS = 60 * 60;
 const SYSTEM_CLOCK: Clock = { now: () => new Date() };
 const CLIENT_ID = 'latchkey'; // until clients of other parties sign in here, all tokens are our own client's
 
@@ -128,10 +144,17 @@ export async function compose(
   };
 
   const post = await openPost(config, letters, log);
-  if (config.ROLE !== 'web') {
+  const isWorker = config.ROLE !== 'web';
+  if (isWorker) {
     const work = deliverMessages({ outbox: postgresOutbox(database), delivery: post.delivery, unseal: courier.unseal, clock });
     dispatcher = startDispatcher(work, (error) => log.warn({ err: error }, 'messages could not be claimed or marked; tried again'));
   }
+
+  const eraser = isWorker
+    ? every(ERASURE_SECONDS, eraseAccounts(services), (error) =>
+        log.warn({ err: error }, 'deleted accounts could not be erased; tried again in an hour'),
+      )
+    : null;
 
   let isStopping = false;
   const postgres: Dependency = { name: 'postgres', optional: false, check: database.check };
@@ -164,6 +187,7 @@ export async function compose(
       await app.close();
       await dispatcher?.stop();
       post.close();
+      await eraser?.stop();
       keyring.stop();
       await limits.close();
       await database.close();
@@ -253,6 +277,12 @@ export function routesOf(services: Services): Route[] {
     csrfRoute(services),
     logoutRoute(logout(services)),
     meRoute(),
+    activityRoute(activity(services)),
+    exportAccountRoute(exportAccount(services)),
+    changeProfileRoute(changeProfile(services)),
+    ...deleteAccountRoutes(deleteAccount(services), keepAccount(services)),
+    ...changeEmailRoutes(changeEmail(services)),
+    revertEmailRoute(revertEmail(services)),
     ...sessionRoutes(sessions(services)),
     reportSignInRoute(reportSignIn(services)),
     reauthenticateRoute(reauthenticate(services)),

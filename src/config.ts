@@ -137,6 +137,7 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Config
       },
       refreshReuseGraceSeconds: read.REFRESH_REUSE_GRACE_SECONDS,
     },
+    deletionGraceDays: read.ACCOUNT_DELETION_GRACE_DAYS,
     revealRegistrationConflicts: read.REGISTRATION_CONFLICTS === 'reveal',
     sessions: { most: read.MAX_SESSIONS_PER_USER, binding: read.SESSION_BINDING },
     secondFactors: {

@@ -254,6 +254,11 @@ export const SETTINGS = {
     schema: z.enum(['hide', 'reveal']),
     default: 'hide',
   },
+  ACCOUNT_DELETION_GRACE_DAYS: {
+    describe: 'how long a deleted account can be taken back before it is erased; 0: erased at once',
+    schema: wholeNumber(0, 365),
+    default: '30',
+  },
   EMAIL_PROVIDER: {
     describe: 'smtp, sendgrid, or mailbox: mail is kept in memory and shown at /dev/mailbox (development only)',
     schema: z.enum(['mailbox', 'smtp', 'sendgrid']),

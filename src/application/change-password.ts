@@ -54,6 +54,7 @@ export function changePassword(
       const mine = await tx.sessions.renewSecret(session.id, hashes, idleEndAt, at);
       const ended = await tx.sessions.endAll(account.id, 'password-changed', at, session.id);
       await tx.tickets.cancelAll(account.id, 'reset-password', at);
+      await tx.tickets.cancelAll(account.id, 'change-email', at);
       await tx.tickets.cancelAll(account.id, 'pre-auth', at);
       await tx.accounts.clearFailures([key.identifierHash]);
       const about = { accountId: account.id, sessionId: session.id, details: { ended } };

@@ -1,4 +1,12 @@
-import { after, RESET_PASSWORD_TTL_SECONDS, VERIFY_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
+import * as accountMessages from '#domain/account-messages.ts';
+import {
+  after,
+  CHANGE_EMAIL_TTL_SECONDS,
+  daysInSeconds,
+  RESET_PASSWORD_TTL_SECONDS,
+  REVERT_EMAIL_TTL_SECONDS,
+  VERIFY_EMAIL_TTL_SECONDS,
+} from '#domain/lifetimes.ts';
 import { dress, type Letter } from '#domain/mail-layout.ts';
 import * as messages from '#domain/messages.ts';
 import type { Needs } from './ports/services.ts';
@@ -38,6 +46,35 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
     accountExists: (at: Date) => notice('account-exists', accountExists, at),
     passwordChanged: (at: Date) => notice('password-changed', passwordChanged, at),
     passwordReset: (at: Date) => notice('password-reset', passwordReset, at),
+    changeEmail: (token: string, at: Date): OutboxMessage =>
+      seal(
+        'change-email',
+        accountMessages.changeEmailMessage(productName, `${frontendUrl}/change-email#token=${token}`),
+        after(at, CHANGE_EMAIL_TTL_SECONDS),
+      ),
+    addressTaken: (at: Date) => notice('address-taken', accountMessages.addressTakenMessage(productName, `${frontendUrl}/`), at),
+    emailChangeAsked: (at: Date) => notice('email-change-asked', accountMessages.emailChangeAskedMessage(productName, recoveryUrl), at),
+    emailChanged: (token: string, at: Date): OutboxMessage =>
+      seal(
+        'email-changed',
+        accountMessages.emailChangedMessage(productName, `${frontendUrl}/revert-email#token=${token}`),
+        after(at, REVERT_EMAIL_TTL_SECONDS),
+      ),
+    emailReverted: (token: string, at: Date): OutboxMessage =>
+      seal(
+        'email-reverted',
+        accountMessages.emailRevertedMessage(productName, `${frontendUrl}/reset-password#token=${token}`),
+        after(at, RESET_PASSWORD_TTL_SECONDS),
+      ),
+    emailTakenBack: (at: Date) => notice('email-taken-back', accountMessages.emailTakenBackMessage(productName), at),
+    accountDeleted: (token: string, graceDays: number, at: Date): OutboxMessage =>
+      seal(
+        'account-deleted',
+        accountMessages.accountDeletedMessage(productName, graceDays, `${frontendUrl}/keep-account#token=${token}`),
+        after(at, daysInSeconds(graceDays)),
+      ),
+    accountKept: (at: Date) => notice('account-kept', accountMessages.accountKeptMessage(productName, recoveryUrl), at),
+    usernameChanged: (at: Date) => notice('username-changed', messages.usernameChangedMessage(productName, recoveryUrl), at),
     refreshTokenReused: (at: Date) => notice('refresh-token-reused', refreshTokenReused, at),
     newDevice: (token: string, device: { kind: string; ip: string }, at: Date) =>
       notice('new-device', messages.newDeviceMessage(productName, device, at, `${frontendUrl}/report-sign-in#token=${token}`), at),

@@ -32,6 +32,7 @@ export function resetPassword(needs: Needs<'store' | 'passwords' | 'commonPasswo
       if (!account) return refuse('invalid-token');
       const ended = await tx.sessions.endAll(account.id, 'password-reset', at);
       await tx.tickets.cancelAll(account.id, 'reset-password', at);
+      await tx.tickets.cancelAll(account.id, 'change-email', at);
       await tx.tickets.cancelAll(account.id, 'pre-auth', at);
       await tx.tickets.cancelAll(account.id, 'verify-email', at);
       await tx.accounts.clearFailures(identifiersOf(account).map((identifier) => identifierHash(secrets, identifier)));

@@ -20,10 +20,7 @@ export type Try = { isLocking: boolean };
 export function secondFactorThrottle(needs: Needs<'store' | 'secrets' | 'courier' | 'policy'>) {
   const { store, secrets, courier } = needs;
   const mail = mails(needs);
-  const keyOf = (accountId: string): ThrottleKey => ({
-    identifierHash: secrets.identifierHash(`second-factor:${accountId}`),
-    network: 'any',
-  });
+  const keyOf = (accountId: string): ThrottleKey => secondFactorLane(secrets, accountId);
   return {
     keyOf,
 
@@ -59,6 +56,11 @@ export function secondFactorThrottle(needs: Needs<'store' | 'secrets' | 'courier
       if (tried.isLocking) courier.wake();
     },
   };
+}
+
+/** Where they are counted. */
+export function secondFactorLane(secrets: Needs<'secrets'>['secrets'], accountId: string): ThrottleKey {
+  return { identifierHash: secrets.identifierHash(`second-factor:${accountId}`), network: 'any' };
 }
 
 function locked(retryAfterSeconds: number): Refusal<'account-locked'> {

@@ -25,6 +25,15 @@ export const RESET_PASSWORD_TTL_SECONDS = 30 * 60;
 
 /** How long the owner of an account can say of a sign-in on a new device "this was not me". */
 export const REPORT_SIGN_IN_TTL_SECONDS = 7 * 24 * 60 * 60;
+/** Whoever asks for another address sits before its mail. */
+export const CHANGE_EMAIL_TTL_SECONDS = 60 * 60;
+
+/** How long the old address can take the account back: longer than a holiday weekend, and than most mailboxes go unread. */
+export const REVERT_EMAIL_TTL_SECONDS = 7 * 24 * 60 * 60;
+
+export function daysInSeconds(days: number): number {
+  return days * 24 * 60 * 60;
+}
 
 export function after(instant: Date, seconds: number): Date {
   return new Date(instant.getTime() + seconds * 1000);

@@ -7,6 +7,15 @@ export type MessageTemplate =
   | 'reset-password'
   | 'password-changed'
   | 'password-reset'
+  | 'username-changed'
+  | 'change-email'
+  | 'address-taken'
+  | 'email-change-asked'
+  | 'email-changed'
+  | 'email-reverted'
+  | 'email-taken-back'
+  | 'account-deleted'
+  | 'account-kept'
   | 'refresh-token-reused'
   | 'new-device'
   | 'session-moved'
@@ -17,7 +26,7 @@ export type MessageTemplate =
   | 'second-factor-locked';
 
 /** Writes a letter. `product` and links come from the operator's settings and our own tokens only. */
-function message(product: string, subject: string, body: Omit<Letter, 'product' | 'subject'>): Letter {
+export function message(product: string, subject: string, body: Omit<Letter, 'product' | 'subject'>): Letter {
   return { product, subject, ...body };
 }
 
@@ -72,6 +81,15 @@ export function passwordResetMessage(product: string, recoveryUrl: string): Lett
     lines: ['A new password was set with a link sent to this address, and every session of your account was ended.'],
     action: { label: 'It was not you? Set a new password', url: recoveryUrl },
     closing: 'If it was you, sign in with the new password.',
+  });
+}
+
+export function usernameChangedMessage(product: string, recoveryUrl: string): Letter {
+  return message(product, `Your user name at ${product} was changed`, {
+    heading: 'Your user name was changed',
+    lines: ['The user name of your account was just changed or taken away. You can always sign in with this e-mail address.'],
+    action: { label: 'It was not you? Set a new password', url: recoveryUrl },
+    closing: 'If it was you, there is nothing to do.',
   });
 }
 

@@ -29,6 +29,9 @@ export const deviceName = displayName.describe('shown in the list of sessions');
 /** A password as it comes: the policy is asked later, a longer one costs nothing to refuse. */
 export const password = z.string().min(1).max(1024).meta({ format: 'password' });
 
+/** How many of a list to send. */
+export const pageLimit = z.coerce.number().int().min(1).max(100).default(20);
+
 /** The token of a link: 256 bits in base64url. Another length is just another token that we never made. */
 export const linkToken = z.string().min(1).max(256);
 

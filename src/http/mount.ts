@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -79,7 +80,7 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge): v
       if (isApi || !answer.headers?.['cache-control']) reply.header('cache-control', 'no-store');
       reply.code(answer.status).headers(answer.headers ?? {});
       cookies.write(request, reply, answer.cookies ?? []);
-      if (answer.body === undefined || typeof answer.body === 'string' || Buffer.isBuffer(answer.body)) return reply.send(answer.body);
+      if (answer.body === undefined || isRaw(answer.body)) return reply.send(answer.body);
       // The response schema is a filter: what it does not list is dropped, what it lists must be there (ASVS 15.3.1).
       const schema = route.responses[answer.status]?.schema;
       if (!schema) throw new Error(`${route.method} ${route.path} answers ${answer.status} with a body that it does not declare`);
@@ -107,6 +108,10 @@ async function principalOf(request: FastifyRequest, reply: FastifyReply, route: 
   const foreign = route.session === 'begins' ? csrf.refuseForeign(request) : null;
   if (foreign) throw new RefusalError(foreign);
   return null;
+}
+
+function isRaw(body: unknown): boolean {
+  return typeof body === 'string' || Buffer.isBuffer(body) || body instanceof Readable;
 }
 
 /** @throws RefusalError with a JSON Pointer for each fault; unknown fields are faults (ASVS 15.3.3) */

@@ -35,7 +35,7 @@ export type Call<Body, Params, Query, Who> = {
   accept: string;
 };
 
-/** A body that is text or bytes goes out as it is (with its own content type); anything else through the response schema. */
+/** A body that is text, bytes or a stream goes out as it is (with its own content type); anything else through the response schema. */
 export type Answer = { status: number; body?: unknown; headers?: Record<string, string>; cookies?: readonly Cookie[] };
 
 /**

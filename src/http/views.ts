@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { MfaRequired } from '#application/mfa-required.ts';
 import type { Account, Passkey, Session } from '#application/ports/store.ts';
 import type { SignedIn, Tokens } from '#application/start-session.ts';
+import type { AuditEvent } from '#domain/audit-event.ts';
 import { deviceCookies, sessionCookies } from './cookies.ts';
 import type { Answer } from './route.ts';
 
@@ -90,6 +91,17 @@ export const SessionView = z
   })
   .meta({ id: 'Session' });
 
+export const ActivityEvent = z
+  .object({
+    id: z.uuid(),
+    type: z.string().describe('one of docs/audit-events.md'),
+    occurred_at: instant,
+    ip: z.string(),
+    user_agent: z.string().nullable(),
+    session_id: z.uuid().nullable(),
+  })
+  .meta({ id: 'ActivityEvent' });
+
 export function userView(account: Account): z.input<typeof User> {
   return {
     id: account.id,
@@ -150,6 +162,17 @@ export function passkeyView(passkey: Passkey): z.input<typeof PasskeyView> {
     transports: passkey.transports,
     backed_up: passkey.isBackedUp,
     flagged_at: passkey.flaggedAt?.toISOString() ?? null,
+  };
+}
+
+export function activityEventView(event: AuditEvent): z.input<typeof ActivityEvent> {
+  return {
+    id: event.id,
+    type: event.type,
+    occurred_at: event.occurredAt.toISOString(),
+    ip: event.ip,
+    user_agent: event.userAgent,
+    session_id: event.sessionId,
   };
 }
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import * as accountMessages from '#domain/account-messages.ts';
 import { buttonTextColor, relativeLuminance } from '#domain/color.ts';
 import { type Brand, dress, type Letter } from '#domain/mail-layout.ts';
 import * as messages from '#domain/messages.ts';
@@ -18,6 +19,16 @@ const ALL: [string, (product: string, url: string) => Letter][] = [
   ['recoveryCodesMade', messages.recoveryCodesMadeMessage],
   ['recoveryCodeUsed', (product, url) => messages.recoveryCodeUsedMessage(product, 2, url)],
   ['secondFactorLocked', messages.secondFactorLockedMessage],
+  ['newDevice', (product, url) => messages.newDeviceMessage(product, { kind: 'Firefox on Linux', ip: '192.0.2.1' }, new Date(0), url)],
+  ['sessionMoved', messages.sessionMovedMessage],
+  ['usernameChanged', messages.usernameChangedMessage],
+  ['changeEmail', accountMessages.changeEmailMessage],
+  ['addressTaken', accountMessages.addressTakenMessage],
+  ['emailChangeAsked', accountMessages.emailChangeAskedMessage],
+  ['emailChanged', accountMessages.emailChangedMessage],
+  ['emailReverted', accountMessages.emailRevertedMessage],
+  ['accountDeleted', (product, url) => accountMessages.accountDeletedMessage(product, 30, url)],
+  ['accountKept', accountMessages.accountKeptMessage],
 ];
 
 const unescaped = (html: string) => html.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)));

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { AUDIT_EVENTS, type AuditEventType } from '#domain/audit-event.ts';
 import type { Answer } from '#tests/support/api.ts';
 import { MINUTE } from '#tests/support/clock.ts';
+import { askedForEmail, movedPerson } from '#tests/support/email-changes.ts';
 import {
   newEmail,
   OTHER_PASSWORD,
@@ -85,6 +86,31 @@ const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
   PASSWORD_CHANGE_FAILED: async () => {
     const body = { current_password: WRONG, new_password: OTHER_PASSWORD };
     return api.post('/api/auth/change-password', body, (await signedInPerson(service)).accessToken);
+  },
+  PROFILE_CHANGED: async () =>
+    api.request('PATCH', '/api/auth/me', { body: { display_name: 'Ada' }, token: (await signedInPerson(service)).accessToken }),
+  EMAIL_CHANGE_REQUESTED: async () =>
+    api.post('/api/auth/change-email', { new_email: newEmail() }, (await signedInPerson(service)).accessToken),
+  EMAIL_CHANGED: async () => {
+    const { newAddress } = await askedForEmail(service, await signedInPerson(service));
+    return api.post('/api/auth/change-email/confirm', { token: await mail.token(newAddress, 'change-email') });
+  },
+  EMAIL_CHANGE_REVERTED: async () => {
+    const { email } = await movedPerson(service, await signedInPerson(service));
+    return api.post('/api/auth/change-email/revert', { token: await mail.token(email, 'revert-email') });
+  },
+  ACCOUNT_EXPORTED: async () => api.get('/api/auth/me/export', (await signedInPerson(service)).accessToken),
+  ACCOUNT_DELETED: async () => api.delete('/api/auth/me', (await signedInPerson(service)).accessToken),
+  ACCOUNT_KEPT: async () => {
+    const { email, accessToken } = await signedInPerson(service);
+    await api.delete('/api/auth/me', accessToken);
+    return api.post('/api/auth/keep-account', { token: await mail.token(email, 'keep-account') });
+  },
+  ACCOUNT_ERASED: async () => {
+    const { newAddress } = await askedForEmail(service, await signedInPerson(service));
+    const token = await mail.token(newAddress, 'change-email');
+    await api.post('/api/auth/register', { email: newAddress, password: PASSWORD });
+    return api.post('/api/auth/change-email/confirm', { token });
   },
   MFA_REQUIRED: async () => api.post('/api/auth/login', { email: (await personWithTotp(service)).email, password: PASSWORD }),
   MFA_FAILED: async () => {

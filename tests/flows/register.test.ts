@@ -172,6 +172,20 @@ describe('fifty registrations at once', () => {
   });
 });
 
+describe('a thousand registrations at once', () => {
+  it('[V2.3.4] of one address make one account and no 500; what cannot be hashed in time is told to come back', {
+    timeout: 60_000,
+  }, async () => {
+    const email = newEmail();
+    const answers = await Promise.all(Array.from({ length: 1000 }, () => register({ email, password: PASSWORD })));
+    const { '201': registered = 0, unavailable = 0, ...others } = tally(answers);
+    expect(others).toEqual({});
+    expect(registered).toBeGreaterThan(0);
+    expect(registered + unavailable).toBe(1000);
+    expect(await accountsOf(email)).toHaveLength(1);
+  });
+});
+
 describe('REGISTRATION_CONFLICTS=reveal', () => {
   it('says that the address is taken', async () => {
     const open = await startService({ settings: { REGISTRATION_CONFLICTS: 'reveal' } });

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { expectProblem, tally, visible } from '#tests/support/api.ts';
 import { MINUTE } from '#tests/support/clock.ts';
+import { movedPerson } from '#tests/support/email-changes.ts';
 import {
   newEmail,
   OTHER_PASSWORD,
@@ -131,6 +132,25 @@ describe('setting a new password with the link', () => {
     const second = await resetToken(email);
     expectProblem(await reset(first), 'invalid-token');
     expect(await reset(second)).toMatchObject({ status: 204 });
+  });
+
+  it('does not work any more once the account has another address', async () => {
+    const person = await signedInPerson(service);
+    const token = await resetToken(person.email);
+    const { newAddress } = await movedPerson(service, person);
+    expectProblem(await reset(token), 'invalid-token');
+    await signIn(api, { ...person, email: newAddress });
+  });
+
+  it('[V14.2.1] is taken from the body alone: a token in the query string sets nothing and stays good', async () => {
+    const person = await verifiedPerson(service);
+    const token = await resetToken(person.email);
+    const path = `/api/auth/reset-password?token=${token}`;
+    expectProblem(await api.post(path, { new_password: OTHER_PASSWORD }), 'invalid-request');
+    expectProblem(await api.post(`${path}&new_password=${encodeURIComponent(OTHER_PASSWORD)}`, {}), 'invalid-request');
+    expectProblem(await api.get(path), 'method-not-allowed');
+    await signIn(api, person);
+    expect(await reset(token)).toMatchObject({ status: 204 });
   });
 
   it('tells why a password is refused, and does not use the token up', async () => {

@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { z } from 'zod';
 import type { ProblemCode } from '#domain/problems.ts';
 import type { Problem } from '#http/problem.ts';
-import type { MfaRequiredView, PasskeyView, RecoveryCodesView, SessionView, TokensView, User } from '#http/views.ts';
+import type { ActivityEvent, MfaRequiredView, PasskeyView, RecoveryCodesView, SessionView, TokensView, User } from '#http/views.ts';
 import { codeOf, type Seen } from './openapi-check.ts';
 
 /** Where a client calls from, and what it says of itself. */
@@ -21,6 +21,8 @@ export type Wire = Omit<z.output<typeof TokensView>, 'status'> &
     status: string | number;
     sessions: z.output<typeof SessionView>[];
     credentials: z.output<typeof PasskeyView>[];
+    events: z.output<typeof ActivityEvent>[];
+    next_cursor: string | null;
     dependencies: Record<string, string>;
     secret: string;
     otpauth_uri: string;

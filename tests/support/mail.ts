@@ -6,7 +6,10 @@ export type Mail = {
   /** Every mail to this address so far, newest first; waits until nothing is on its way. */
   to(address: string): Promise<MailboxMessage[]>;
   /** The token in the link of the newest mail to this address. @throws when there is no such mail */
-  token(address: string, page: 'verify-email' | 'reset-password' | 'report-sign-in'): Promise<string>;
+  token(
+    address: string,
+    page: 'verify-email' | 'reset-password' | 'change-email' | 'revert-email' | 'keep-account' | 'report-sign-in',
+  ): Promise<string>;
 };
 
 /** The development mailbox as a test reads it. What the outbox holds was committed with the answer, so nothing comes later. */

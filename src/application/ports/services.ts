@@ -44,6 +44,8 @@ export type Policy = {
   lockout: LockoutPolicy;
   lifetimes: Lifetimes;
   revealRegistrationConflicts: boolean;
+  /** How long a deleted account can be kept; 0: it is erased at once. */
+  deletionGraceDays: number;
   secondFactors: SecondFactorPolicy;
   sessions: SessionPolicy;
 };

@@ -1,5 +1,5 @@
 import type { Acr, Amr, Proof, SecondFactor } from '#domain/assurance.ts';
-import type { AuditEvent } from '#domain/audit-event.ts';
+import type { AuditEvent, AuditEventType } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
 import type { Transport } from '#domain/lifetimes.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
@@ -7,6 +7,8 @@ import type { PhoneNumber } from '#domain/phone.ts';
 import type { Role } from '#domain/roles.ts';
 import type { CeremonyBinding, PreAuth, TicketPurpose } from '#domain/tickets.ts';
 import type { Username } from '#domain/username.ts';
+import type { AccountChanges } from './account-changes.ts';
+import type { Holdings } from './holdings.ts';
 import type { NewCredential, PasskeyDescriptor } from './passkeys.ts';
 
 /**
@@ -22,7 +24,7 @@ export interface Store {
   hot: HotPaths;
 }
 
-export type AccountStatus = 'active' | 'suspended';
+export type AccountStatus = 'active' | 'suspended' | 'deleted';
 
 export type Account = {
   id: string;
@@ -53,7 +55,10 @@ export type SessionEnd =
   /** The owner said that a sign-in was not theirs. */
   | 'reported'
   /** The account's security stamp is newer than the session's. */
-  | 'outdated';
+  | 'outdated'
+  | 'email-changed'
+  | 'email-reverted'
+  | 'account-deleted';
 
 export type Session = {
   id: string;
@@ -110,8 +115,12 @@ export type NewTicket = {
 
 /** A ticket that stands for something besides its account. */
 export type IssuedTicket = NewTicket & { accountId: string | null; context: TicketContext | null };
-export type TicketContext = PreAuth | CeremonyBinding | SmsEnrolment | ReportedDevice;
+export type TicketContext = PreAuth | CeremonyBinding | SmsEnrolment | ReportedDevice | EmailChange | EmailRevert;
 export type ReportedDevice = { deviceId: string };
+/** The address that was asked for, and the session that asked. */
+export type EmailChange = { email: Email; sessionId: string };
+/** The address of before, and since when (RFC 3339) whatever was added is not its owner's. */
+export type EmailRevert = { email: Email; since: string };
 export type SmsEnrolment = { number: PhoneNumber; sessionId: string };
 
 export type Totp = { id: string; secret: string; sessionId: string; createdAt: Date; lastUsedAt: Date | null };
@@ -149,6 +158,9 @@ export type DeviceNote = {
 /** What is enrolled, as its owner sees it. */
 export type Authenticators = { totp: Totp | null; phone: Phone | null; passkeys: Passkey[]; recoveryCodesLeft: number };
 
+/** A place in a list of events: behind this one. */
+export type EventPosition = { occurredAt: Date; id: string };
+
 export interface Reads {
   tickets: {
     /** The open ticket, untried and unused by this; null when it is over or was tried `most` times. */
@@ -157,7 +169,7 @@ export interface Reads {
       secretHash: Buffer,
       most: number,
       at: Date,
-    ): Promise<{ id: string; accountId: string; context: Context } | null>;
+    ): Promise<{ id: string; accountId: string; context: Context; createdAt: Date } | null>;
   };
   authenticators: {
     list(accountId: string): Promise<Authenticators>;
@@ -187,6 +199,16 @@ export interface Reads {
     /** Those alive at `at`, the last used first; at most `limit`. */
     listLive(accountId: string, at: Date, limit: number): Promise<Session[]>;
   };
+  holdings: Holdings;
+  audit: {
+    /** The account's events of these types (null: all), the newest first, from behind a position on; at most `limit`. */
+    listOfAccount(
+      accountId: string,
+      types: readonly AuditEventType[] | null,
+      limit: number,
+      after: EventPosition | null,
+    ): Promise<AuditEvent[]>;
+  };
 }
 
 export interface Writes extends Reads {
@@ -197,8 +219,8 @@ export interface Writes extends Reads {
       secretHash: Buffer,
       at: Date,
     ): Promise<{ accountId: string; pending: PendingRegistration | null } | null>;
-    /** Uses up every other open ticket of this purpose. */
-    cancelAll(accountId: string, purpose: TicketPurpose, at: Date): Promise<void>;
+    /** Uses up every other open ticket of this purpose, or those that were issued since an instant. */
+    cancelAll(accountId: string, purpose: TicketPurpose, at: Date, since?: Date): Promise<void>;
     /** Its hash may have been there before (a code of six digits): then that ticket is the new one. */
     issue(ticket: IssuedTicket, at: Date, triesSoFar?: number): Promise<void>;
     /** Counts one try. @returns null when there is no such ticket, it is used or over, or it was tried `most` times before */
@@ -252,9 +274,14 @@ export interface Writes extends Reads {
     flagPasskey(id: string, at: Date): Promise<void>;
     renamePasskey(accountId: string, id: string, name: string): Promise<Passkey | null>;
     removePasskey(accountId: string, id: string): Promise<void>;
+    /** Removes what was enrolled or proved at this instant or later, and what was begun and not finished. */
+    removeSince(accountId: string, since: Date): Promise<void>;
   } & Reads['authenticators'];
   accounts: {
-    /** Locks the account until the transaction ends: whatever else changes its authenticators or tickets waits. */
+    /**
+     * Locks the account until the transaction ends: whatever else changes its authenticators or tickets waits. One that was deleted is
+     * not there, so that no flow that begins here goes on with it.
+     */
     lock(accountId: string): Promise<AccountWithPassword | null>;
     /**
      * Marks the address verified. An account that was not yet verified takes over what the registration of this very
@@ -264,13 +291,12 @@ export interface Writes extends Reads {
     verifyEmail(accountId: string, pending: PendingRegistration | null, at: Date): Promise<boolean>;
     /** Sets the hash, and marks the address verified when `provesEmail`. */
     setPassword(accountId: string, passwordHash: string, at: Date, options: { provesEmail: boolean }): Promise<Account | null>;
-    /** No password opens the account until a new one is set by mail. */
-    removePassword(accountId: string, at: Date): Promise<void>;
     /** Sets the hash only while it still is `seenHash`. @returns whether it was */
     replacePassword(accountId: string, seenHash: string, passwordHash: string, at: Date): Promise<boolean>;
     /** Forgets the failures counted for these identifiers, from any network. */
     clearFailures(identifierHashes: readonly Buffer[]): Promise<void>;
-  } & Reads['accounts'];
+  } & AccountChanges &
+    Reads['accounts'];
   devices: {
     note(accountId: string, note: DeviceNote, at: Date): Promise<void>;
     forget(accountId: string, deviceId: string): Promise<void>;
@@ -301,9 +327,9 @@ export interface Writes extends Reads {
     lockWithProofs(sessionId: string, at: Date): Promise<SessionWithProofs | null>;
     setProofs(session: SessionWithProofs): Promise<void>;
   } & Reads['sessions'];
-  audit: { record(event: AuditEvent): Promise<void> };
-  /** To the account's address, or to this number. */
-  outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date, phone?: PhoneNumber): Promise<void> };
+  audit: { record(event: AuditEvent): Promise<void> } & Reads['audit'];
+  /** To the account's address, or to another address or number that it has or had to do with. */
+  outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date, recipient?: string): Promise<void> };
 }
 
 /**

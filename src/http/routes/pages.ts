@@ -77,6 +77,42 @@ ${fields}<button>${button}</button>
         'nothing',
       ),
     ),
+    served(
+      '/change-email',
+      HTML,
+      form(
+        'Use this e-mail address',
+        'Press the button to make the address that this link was sent to the address of your account.',
+        '',
+        'Use this address',
+        '/api/auth/change-email/confirm',
+        'This is the address of your account now.',
+      ),
+    ),
+    served(
+      '/revert-email',
+      HTML,
+      form(
+        'Take your account back',
+        'The e-mail address of before holds again, every session ends, and what was added to sign in with since then is removed.',
+        '',
+        'Take the account back',
+        '/api/auth/change-email/revert',
+        'The account is yours again. A link to choose a new password is on its way to your old address.',
+      ),
+    ),
+    served(
+      '/keep-account',
+      HTML,
+      form(
+        'Keep your account',
+        'The deletion is taken back, and everything is as it was. You sign in again to go on.',
+        '',
+        'Keep the account',
+        '/api/auth/keep-account',
+        'Your account is kept. You can sign in now.',
+      ),
+    ),
     served('/pages/style.css', { 'content-type': 'text/css; charset=utf-8' }, asset('style.css')),
     served('/pages/form.js', { 'content-type': 'text/javascript; charset=utf-8' }, asset('form.js')),
   ];

@@ -1,8 +1,8 @@
 import type { Sql } from 'postgres';
 import type { Authenticated, HotPaths } from '#application/ports/store.ts';
 import { after } from '#domain/lifetimes.ts';
-import { sessionColumns } from './reads.ts';
 import { arrayOf, authenticatedOf, type FoundRow } from './rows.ts';
+import { sessionColumns } from './session-rows.ts';
 
 export type Asked = { sessionId: string; at: Date };
 

@@ -85,5 +85,11 @@ export function authenticatorWrites(sql: Handle, reads: Reads['authenticators'])
     async removePasskey(accountId, id) {
       await sql`delete from passkeys where id = ${id} and account_id = ${accountId}`;
     },
+    async removeSince(accountId, since) {
+      await sql`delete from passkeys where account_id = ${accountId} and created_at >= ${since}`;
+      await sql`delete from totp_authenticators where account_id = ${accountId} and coalesce(activated_at, 'infinity') >= ${since}`;
+      await sql`delete from phones where account_id = ${accountId} and verified_at >= ${since}`;
+      await sql`delete from recovery_codes where account_id = ${accountId} and created_at >= ${since}`;
+    },
   };
 }

@@ -1,27 +1,26 @@
 import type { Reads, SessionEnd, TicketContext } from '#application/ports/store.ts';
+import { auditReads } from './audit-reads.ts';
 import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
 import { deviceReads } from './devices.ts';
+import { holdings } from './holdings.ts';
 import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
+import { sessionColumns } from './session-rows.ts';
 
 export function accountColumns(sql: Handle) {
   return sql`a.id as account_id, a.email, a.email_verified_at, a.username, a.display_name, a.password_hash, a.status, a.roles,
     a.created_at as account_created_at`;
 }
 
-export function sessionColumns(sql: Handle) {
-  return sql`s.id as session_id, s.account_id, s.transport, s.device, s.device_id, s.device_kind, s.moved_to, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
-    s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at`;
-}
-
 export function reads(sql: Handle): Reads {
   return {
     tickets: {
       async find<Context extends TicketContext>(purpose: string, secretHash: Buffer, most: number, at: Date) {
-        const [row] = await sql<{ id: string; account_id: string; context: unknown }[]>`
-          select id, account_id, context from tickets
+        const [row] = await sql<{ id: string; account_id: string; context: unknown; created_at: Date }[]>`
+          select id, account_id, context, created_at from tickets
           where secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null and expires_at > ${at} and tries < ${most}`;
-        return row ? { id: row.id, accountId: row.account_id, context: contextOf(row.context) as Context } : null;
+        if (!row) return null;
+        return { id: row.id, accountId: row.account_id, context: contextOf(row.context) as Context, createdAt: row.created_at };
       },
     },
     authenticators: authenticatorReads(sql),
@@ -66,5 +65,7 @@ export function reads(sql: Handle): Reads {
         return rows.map(sessionOf);
       },
     },
+    audit: auditReads(sql),
+    holdings: holdings(sql),
   };
 }

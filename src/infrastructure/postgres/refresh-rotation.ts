@@ -3,8 +3,8 @@ import type { HotPaths, Rotation } from '#application/ports/store.ts';
 import { AUDIT_EVENTS } from '#domain/audit-event.ts';
 import { after } from '#domain/lifetimes.ts';
 import { enqueue, record } from './parts.ts';
-import { sessionColumns } from './reads.ts';
 import { type AccountRow, accountOf, literalOf, type SessionRow, sessionOf } from './rows.ts';
+import { sessionColumns } from './session-rows.ts';
 
 /** The statements of HotPaths.rotate. Which one a token meets is decided by the row, under its lock, and by nothing else. */
 

@@ -12,8 +12,8 @@ const NAME_LOCKS = 2;
  * A registration as one statement, see HotPaths.register. The name is asked about before the address: a taken name answers
  * the same for both, so that two registrations at once cannot tell whether an address has an account. For that too, those of
  * one name queue for its lock, taken beforehand: a statement that waits for it would go on to look at what was there before.
- * `on conflict do nothing` also meets rows that are younger than the statement: then neither a new nor an existing account is
- * in sight, and it is asked again.
+ * `on conflict do nothing` also meets rows that are younger than the statement, and an existing account may go or move while the
+ * statement waits for it: then neither a new nor an existing account is in sight, and it is asked again.
  */
 export async function register(
   { sql, within, transaction }: Database,
@@ -24,13 +24,18 @@ export async function register(
     const outcome = await (name === undefined
       ? within(() => attempt(sql, registration))
       : transaction(async (tx) => {
-          const lock = tx`select pg_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint))`.execute();
+          const lock = lockName(tx, name).execute();
           const [outcome] = await Promise.all([attempt(tx, registration), lock]); // sent together, the lock first
           return outcome;
         }));
     if (outcome !== 'raced') return outcome;
   }
   throw new Error('A registration met others more often than it can');
+}
+
+/** Whoever takes a user name queues for it, held or free, until the transaction ends. */
+export function lockName(tx: Handle, name: string) {
+  return tx`select pg_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint))`;
 }
 
 async function attempt(
@@ -49,11 +54,13 @@ async function attempt(
         ${displayName}::text, ${passwordHash}::text, ${at}::timestamptz, ${at}::timestamptz
       where not exists (select from taken)
       on conflict do nothing returning id, email
+    ), existing as (
+      select id, email, email_verified_at from accounts
+      where email_canonical = ${email.canonical} and not exists (select from taken) and not exists (select from created) for key share
     ), target as (
       select id, email, 'new' as state from created
       union all
-      select id, email, case when email_verified_at is null then 'pending' else 'verified' end
-      from accounts where email_canonical = ${email.canonical} and not exists (select from taken) and not exists (select from created)
+      select id, email, case when email_verified_at is null then 'pending' else 'verified' end from existing
     ), issued as (
       insert into tickets (id, purpose, account_id, secret_hash, pending, reserved_username, created_at, expires_at)
       select ${ticket.id}::uuid, ${ticket.purpose}::text, id, ${ticket.secretHash}::bytea,

@@ -33,7 +33,7 @@ export const accounts = pgTable(
     usernameCanonical: text('username_canonical').unique(),
     displayName: text('display_name'),
     passwordHash: text('password_hash'),
-    status: text('status', { enum: ['active', 'suspended'] })
+    status: text('status', { enum: ['active', 'suspended', 'deleted'] })
       .notNull()
       .default('active'),
     roles: text('roles').array().notNull().default(sql`'{user}'`),
@@ -41,8 +41,14 @@ export const accounts = pgTable(
     updatedAt: instant('updated_at').notNull(),
     /** Counts what ends sessions: new password, role, factor or status. A session that carries an older one is dead. */
     securityStamp: integer('security_stamp').notNull().default(0),
+    /** When a deleted account is erased; until then its owner can keep it. */
+    eraseAt: instant('erase_at'),
   },
-  (table) => [check('accounts_status', sql`${table.status} in ('active', 'suspended')`)],
+  (table) => [
+    check('accounts_status', sql`${table.status} in ('active', 'suspended', 'deleted')`),
+    check('accounts_erase_at', sql`(${table.status} = 'deleted') = (${table.eraseAt} is not null)`),
+    index('accounts_due_for_erasure').on(table.eraseAt).where(sql`erase_at is not null`),
+  ],
 );
 
 /** One sign-in of one account on one device. Refresh tokens are counted here, never stored: the row keeps a hash and a counter. */
@@ -84,6 +90,8 @@ export const sessions = pgTable(
   (table) => [
     index('sessions_live_of_account').on(table.accountId).where(sql`revoked_at is null`),
     uniqueIndex('sessions_cookie').on(table.cookieHash).where(sql`cookie_hash is not null`),
+    // For an export, and for whatever goes with its account.
+    index('sessions_of_account').on(table.accountId, table.id),
   ],
 );
 
@@ -110,6 +118,7 @@ export const tickets = pgTable(
   (table) => [
     uniqueIndex('tickets_secret').on(table.secretHash),
     index('tickets_open_of_account').on(table.accountId, table.purpose).where(sql`used_at is null`),
+    index('tickets_of_account').on(table.accountId, table.id),
     index('tickets_reserved_username').on(table.reservedUsername).where(sql`reserved_username is not null and used_at is null`),
     index('tickets_expiry').on(table.expiresAt),
   ],

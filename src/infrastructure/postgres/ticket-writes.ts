@@ -20,8 +20,9 @@ export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tick
         returning account_id, pending`;
       return row ? { accountId: row.account_id, pending: row.pending } : null;
     },
-    async cancelAll(accountId, purpose, at) {
-      await sql`update tickets set used_at = ${at} where account_id = ${accountId} and purpose = ${purpose} and used_at is null`;
+    async cancelAll(accountId, purpose, at, since) {
+      await sql`update tickets set used_at = ${at} where account_id = ${accountId} and purpose = ${purpose} and used_at is null
+        ${since === undefined ? sql`` : sql`and created_at >= ${since}`}`;
     },
     async issue({ id, purpose, accountId, secretHash, context, expiresAt }, at, triesSoFar = 0) {
       const written = JSON.stringify(context);

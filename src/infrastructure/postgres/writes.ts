@@ -1,11 +1,12 @@
 import type { Writes } from '#application/ports/store.ts';
+import { accountChanges } from './account-changes.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
 import { deviceWrites } from './devices.ts';
 import { enqueue, record } from './parts.ts';
-import { accountColumns, reads, sessionColumns } from './reads.ts';
+import { accountColumns, reads } from './reads.ts';
 import { type AccountRow, accountOf, arrayOf, proofsOf, type SessionRow, sessionOf, type WrittenProof } from './rows.ts';
-import { insertSession } from './session-rows.ts';
+import { insertSession, sessionColumns } from './session-rows.ts';
 import { ticketWrites } from './ticket-writes.ts';
 
 /**
@@ -15,6 +16,7 @@ import { ticketWrites } from './ticket-writes.ts';
 export function writes(sql: Handle): Writes {
   const read = reads(sql);
   return {
+    holdings: read.holdings,
     tickets: ticketWrites(sql, read.tickets),
     authenticators: authenticatorWrites(sql, read.authenticators),
     devices: deviceWrites(sql),
@@ -33,8 +35,10 @@ export function writes(sql: Handle): Writes {
     },
     accounts: {
       ...read.accounts,
+      ...accountChanges(sql),
       async lock(accountId) {
-        const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a where a.id = ${accountId} for no key update`;
+        const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a
+          where a.id = ${accountId} and a.status <> 'deleted' for no key update`;
         return row ? accountOf(row) : null;
       },
       async verifyEmail(accountId, pending, at) {
@@ -65,9 +69,6 @@ export function writes(sql: Handle): Writes {
             email_verified_at = case when ${provesEmail} then coalesce(a.email_verified_at, ${at}) else a.email_verified_at end
           where a.id = ${accountId} returning ${accountColumns(sql)}`;
         return row ? accountOf(row) : null;
-      },
-      async removePassword(accountId, at) {
-        await sql`update accounts set password_hash = null, updated_at = ${at} where id = ${accountId}`;
       },
       async replacePassword(accountId, seenHash, passwordHash, at) {
         const rows = await sql`
@@ -156,13 +157,14 @@ export function writes(sql: Handle): Writes {
       },
     },
     audit: {
+      ...read.audit,
       async record(event) {
         await record(sql, event);
       },
     },
     outbox: {
-      async enqueue(accountId, message, at, phone) {
-        const address = phone === undefined ? sql`email` : sql`${phone}::text`;
+      async enqueue(accountId, message, at, recipient) {
+        const address = recipient === undefined ? sql`email` : sql`${recipient}::text`;
         await enqueue(sql, message, at, sql`select id, ${address} from accounts where id = ${accountId}`);
       },
     },

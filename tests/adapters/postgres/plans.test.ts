@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
+import { ACTIVITY } from '#domain/activity.ts';
 import { after } from '#domain/lifetimes.ts';
 import { openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
@@ -121,12 +122,14 @@ it('every question of the store is answered by an index: no table is read from e
       const session = await tx.sessions.lockWithProofs(opened.id, at);
       if (session) await tx.sessions.setProofs(session);
     });
-    await store.read(async ({ accounts, sessions }) => {
+    await store.read(async ({ accounts, sessions, holdings }) => {
       await accounts.findTaken(email(), username(), at);
       await accounts.findByTicket('verify-email', asked.ticket.secretHash, at);
       await accounts.findWithPassword(known.id);
       await accounts.findLock(lane(), at);
       await sessions.listLive(known.id, at, 10);
+      await holdings.devices(known.id);
+      for (const verb of ['sessions', 'tickets', 'messages'] as const) await holdings[verb](known.id, opened.id, 10);
     });
     await store.transaction(async (tx) => {
       await tx.tickets.redeem('verify-email', asked.ticket.secretHash, at);
@@ -134,6 +137,12 @@ it('every question of the store is answered by an index: no table is read from e
       await tx.accounts.verifyEmail(known.id, { passwordHash: 'x', username: username(), displayName: null }, at);
       await tx.accounts.setPassword(known.id, 'y', at, { provesEmail: true });
       await tx.accounts.replacePassword(known.id, 'y', 'z', at);
+      await tx.accounts.changeProfile(known.id, { username: username() }, at);
+      await tx.accounts.findHolder(asked.email, randomUUID());
+      await tx.accounts.changeEmail(known.id, email(), at);
+      await tx.authenticators.removeSince(known.id, at);
+      await tx.accounts.removePassword(known.id, at);
+      await tx.tickets.cancelAll(known.id, 'revert-email', at, at);
       await tx.accounts.clearFailures([lane().identifierHash]);
       await tx.sessions.renewSecret(opened.id, opened, after(at, DAY), at);
       await tx.sessions.renewCookie(opened.id, hash());
@@ -142,6 +151,13 @@ it('every question of the store is answered by an index: no table is read from e
       await tx.sessions.end(known.id, opened.id, 'logout', at);
       await tx.sessions.endAll(known.id, 'password-changed', at);
       await tx.outbox.enqueue(known.id, mail(at), at);
+    });
+    await store.transaction(async ({ accounts }) => {
+      await accounts.markDeleted(known.id, at, at);
+      await accounts.restore(known.id, at);
+      await accounts.markDeleted(known.id, at, at);
+      await accounts.claimDueForErasure(at);
+      await accounts.erase(known.id);
     });
     const [message, another] = await outbox.claim({ email: 5, sms: 5 }, 60, at);
     if (message) await outbox.markSent(message.id, null, at);
@@ -157,6 +173,35 @@ it('every question of the store is answered by an index: no table is read from e
   });
   // To read one of them once from end to end would be ROWS; all the questions together need a few each.
   for (const [i, { name, read }] of now.entries()) expect([name, read - (before[i]?.read ?? 0) < ROWS / 4]).toEqual([name, true]);
+});
+
+it('a page of an account’s events is read by the index of their months, and nothing else of them', { timeout: 30_000 }, async () => {
+  const { sql } = here;
+  await sql`insert into audit_events (id, occurred_at, type, account_id, ip, request_id, risk, details)
+    select md5('e' || i)::uuid, ${at}::timestamptz - i * interval '1 minute', 'LOGIN_FAILED', md5('a' || i % 2)::uuid, '192.0.2.1', 'r', 0,
+      '{}' from generate_series(1, ${ROWS}) i`;
+  await sql`analyze audit_events`;
+  const readSoFar = async () => {
+    const rows = await sql<{ name: string; n: number }[]>`
+      select relname as name, (seq_tup_read + coalesce(idx_tup_fetch, 0))::int as n from pg_stat_user_tables where relname like 'audit_events_%'`;
+    return rows.reduce((sum, { n }) => sum + n, 0);
+  };
+  const before = await readSoFar();
+  const own = openDatabase(here.address, { poolSize: 1, prepare: true });
+  const [{ id = '' } = {}] = await sql<{ id: string }[]>`select md5('a1')::uuid as id`;
+  const middle = { occurredAt: after(at, (-ROWS / 2) * 60), id: randomUUID() };
+  for (let round = 0; round < 6; round++) {
+    for (const from of [null, middle]) {
+      const events = await postgresStore(own).read(({ audit }) => audit.listOfAccount(id, ACTIVITY, 21, from));
+      expect(events).toHaveLength(21);
+    }
+  }
+  await own.close();
+  const read = await until('the statistics tell of the pages', async () => {
+    const grown = (await readSoFar()) - before;
+    return grown >= 12 * 21 && grown;
+  });
+  expect(read).toBeLessThan(12 * 21 * 3);
 });
 
 function passkeyOf(accountId: string) {

@@ -76,6 +76,19 @@ describe('registrations that wait for each other', () => {
     expect(tally(outcomes)).toEqual({ 'email-taken': 8 });
   });
 
+  it.each([
+    ['is erased', (tx: Handle, id: string) => tx`delete from accounts where id = ${id}`],
+    ['moves', (tx: Handle, id: string) => tx`update accounts set email_canonical = ${email().canonical} where id = ${id}`],
+  ])('make a new account when the one that has the address %s meanwhile', async (_how, leave) => {
+    const known = await account(here.sql, at);
+    const outcomes = await meeting(
+      here,
+      (tx) => leave(tx, known.id),
+      Array.from({ length: 8 }, () => () => register({ email: known.email })),
+    );
+    expect(tally(outcomes)).toEqual({ registered: 1, 'email-taken': 7 });
+  });
+
   it('[V6.3.8] see the name that the one before reserved, though its address had an account', async () => {
     const [known, name, reserved] = [await account(here.sql, at), username(), ticket(at)];
     const hold = async (tx: Handle) => {

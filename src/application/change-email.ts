@@ -1,0 +1,106 @@
+import type { Client } from '#domain/client.ts';
+import { parseEmail } from '#domain/email.ts';
+import { after, CHANGE_EMAIL_TTL_SECONDS, REVERT_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
+import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
+import { auditEvent } from './audit.ts';
+import { type ChangeRefusal, changeFactors } from './factor-changes.ts';
+import { mails } from './mails.ts';
+import { mayMail } from './may-mail.ts';
+import type { Needs } from './ports/services.ts';
+import type { Caller, EmailChange } from './ports/store.ts';
+
+export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limiter' | 'clock' | 'policy'>) {
+  const { store, secrets, courier, clock, policy } = needs;
+  const mail = mails(needs);
+
+  return {
+    /**
+     * Mails a link to the new address, and a notice to the present one. Whether the new one has an account shows neither in the
+     * answer nor in what is written (ASVS 6.3.8): its owner gets a mail instead, as with a registration. A newer request kills an
+     * older one. Nothing is reserved: who confirms an address first has it.
+     */
+    async ask(newEmail: string, caller: Caller, client: Client): Promise<null | Refusal<'invalid-request' | 'conflict'> | ChangeRefusal> {
+      const at = clock.now();
+      const { account, session } = caller;
+      const email = parseEmail(newEmail);
+      if (email === undefined) {
+        return refuse('invalid-request', { errors: [{ pointer: '/new_email', detail: 'It is not an e-mail address.' }] });
+      }
+      if (email.canonical === parseEmail(account.email)?.canonical) {
+        return refuse('conflict', { detail: 'It is the address of this account already.' });
+      }
+      const allowed = await mayMail(needs, email.canonical);
+      const ticket = secrets.ticket();
+      const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx) => {
+        const holder = await tx.accounts.findHolder(email, account.id);
+        if (holder !== null && policy.revealRegistrationConflicts)
+          return refuse('conflict', { detail: 'The address has an account already.' });
+        await tx.tickets.cancelAll(account.id, 'change-email', at);
+        const issued = {
+          id: secrets.id(),
+          purpose: 'change-email' as const,
+          accountId: account.id,
+          secretHash: ticket.hash,
+          context: { email, sessionId: session.id },
+          expiresAt: after(at, CHANGE_EMAIL_TTL_SECONDS),
+        };
+        await tx.tickets.issue(issued, at);
+        const toNew = holder === null ? mail.changeEmail(ticket.token, at) : mail.addressTaken(at);
+        if (allowed) await tx.outbox.enqueue(account.id, toNew, at, holder ?? email.given);
+        await tx.outbox.enqueue(account.id, mail.emailChangeAsked(at), at);
+        const about = { accountId: account.id, sessionId: session.id, details: { known: holder !== null } };
+        await tx.audit.record(auditEvent(secrets, 'EMAIL_CHANGE_REQUESTED', client, at, about));
+        return null;
+      });
+      courier.wake();
+      return outcome;
+    },
+
+    /**
+     * Moves the account to the address whose mail was read. The session that asked stays, the others end; links that were mailed
+     * to the old address are dead, but for the one that goes there now and takes the account back (docs/adr/0012).
+     * @returns done, or `conflict` when somebody else confirmed the address first
+     */
+    async confirm(token: string, client: Client): Promise<{ status: 'changed' } | Refusal<'invalid-token' | 'conflict'>> {
+      const at = clock.now();
+      const secretHash = secrets.ticketHash(token);
+      const revert = secrets.ticket();
+      const outcome = await store.transaction(async (tx) => {
+        const asked = await tx.tickets.find<EmailChange>('change-email', secretHash, 1, at);
+        if (asked === null || !(await tx.tickets.redeem('change-email', secretHash, at))) return refuse('invalid-token');
+        const account = await tx.accounts.lock(asked.accountId);
+        if (account?.status !== 'active') return refuse('invalid-token');
+        const changed = await tx.accounts.changeEmail(account.id, asked.context.email, at);
+        if (changed === null) return refuse('conflict', { detail: 'The address has an account already.' });
+
+        const ended = await tx.sessions.endAll(account.id, 'email-changed', at, asked.context.sessionId);
+        for (const purpose of ['change-email', 'reset-password', 'verify-email', 'pre-auth'] as const) {
+          await tx.tickets.cancelAll(account.id, purpose, at);
+        }
+        const issued = {
+          id: secrets.id(),
+          purpose: 'revert-email' as const,
+          accountId: account.id,
+          secretHash: revert.hash,
+          context: { email: emailOf(account.email), since: asked.createdAt.toISOString() },
+          expiresAt: after(at, REVERT_EMAIL_TTL_SECONDS),
+        };
+        await tx.tickets.issue(issued, at);
+        await tx.outbox.enqueue(account.id, mail.emailChanged(revert.token, at), at, account.email);
+        await tx.audit.record(auditEvent(secrets, 'EMAIL_CHANGED', client, at, { accountId: account.id, details: { ended } }));
+        for (const accountId of changed.displaced) {
+          const details = { reason: 'address-confirmed-by-another' };
+          await tx.audit.record(auditEvent(secrets, 'ACCOUNT_ERASED', client, at, { accountId, details }));
+        }
+        return { status: 'changed' as const };
+      });
+      if (!isRefusal(outcome)) courier.wake();
+      return outcome;
+    },
+  };
+}
+
+/** An address that an account holds was parsed when it came. */
+function emailOf(given: string) {
+  return parseEmail(given) ?? { given, canonical: given.toLowerCase() };
+}

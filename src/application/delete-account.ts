@@ -1,0 +1,45 @@
+import type { Client } from '#domain/client.ts';
+import { after, daysInSeconds } from '#domain/lifetimes.ts';
+import { auditEvent } from './audit.ts';
+import { eraseAccount } from './erase-accounts.ts';
+import { type ChangeRefusal, changeFactors } from './factor-changes.ts';
+import { mails } from './mails.ts';
+import type { Needs } from './ports/services.ts';
+import type { Caller } from './ports/store.ts';
+
+export function deleteAccount(needs: Needs<'store' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
+  const { secrets, courier, clock, policy } = needs;
+  const mail = mails(needs);
+
+  /**
+   * Deletes the account of whoever asks: from now on it is for everybody as if there were none, and after the grace it is erased.
+   * Until then a link in the mail keeps it. Its address and name stay held for as long, so that nobody else slips into them. Without
+   * a grace it is erased in this very moment, the mail that would tell of it included (docs/adr/0012).
+   */
+  return async (caller: Caller, client: Client): Promise<null | ChangeRefusal> => {
+    const at = clock.now();
+    const graceSeconds = daysInSeconds(policy.deletionGraceDays);
+    const ticket = secrets.ticket();
+    const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx, { session }) => {
+      const { account } = caller;
+      const ended = await tx.sessions.endAll(account.id, 'account-deleted', at);
+      const about = { accountId: account.id, sessionId: session.id, details: { ended, grace_days: policy.deletionGraceDays } };
+      await tx.audit.record(auditEvent(secrets, 'ACCOUNT_DELETED', client, at, about));
+      if (graceSeconds === 0) {
+        await eraseAccount(secrets, tx, account, client, at);
+        return null;
+      }
+      const eraseAt = after(at, graceSeconds);
+      await tx.accounts.markDeleted(account.id, eraseAt, at);
+      for (const purpose of ['reset-password', 'verify-email', 'change-email', 'pre-auth', 'sms-code', 'keep-account'] as const) {
+        await tx.tickets.cancelAll(account.id, purpose, at);
+      }
+      const issued = { id: secrets.id(), purpose: 'keep-account' as const, accountId: account.id, secretHash: ticket.hash, context: {} };
+      await tx.tickets.issue({ ...issued, expiresAt: eraseAt }, at);
+      await tx.outbox.enqueue(account.id, mail.accountDeleted(ticket.token, policy.deletionGraceDays, at), at);
+      return null;
+    });
+    if (outcome === null) courier.wake();
+    return outcome;
+  };
+}
