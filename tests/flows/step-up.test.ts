@@ -42,12 +42,15 @@ describe('a sensitive route', () => {
     expectChallenge(await newCodes(person.accessToken), 'max_age="600"');
   });
 
-  it('[V7.5.1] every one of them does: enrolments, removals, new codes', async () => {
+  it('[V7.5.1] every one of them does: enrolments, removals, new codes, another address, the export and the end of the account', async () => {
     const person = await enrolPasskey(service, await enrolPhone(service, await personWithTotp(service)));
     service.clock.advance(TOO_OLD);
     const routes = service.routes.filter(({ access }) => access !== 'public' && access.stepUp);
     expect(routes.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
+      'DELETE /api/auth/me',
       'DELETE /api/auth/webauthn/credentials/{id}',
+      'GET /api/auth/me/export',
+      'POST /api/auth/change-email',
       'POST /api/auth/mfa/disable',
       'POST /api/auth/mfa/recovery-codes',
       'POST /api/auth/mfa/setup',
