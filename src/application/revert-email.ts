@@ -36,6 +36,7 @@ export function revertEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'cloc
 
       const ended = await tx.sessions.endAll(account.id, 'email-reverted', at);
       await tx.accounts.removePassword(account.id, at);
+      await tx.devices.forgetAll(account.id);
       await tx.authenticators.removeSince(account.id, since);
       const left = await tx.authenticators.secondFactors(account.id);
       if (!hasSecondFactor(left)) await tx.authenticators.replaceRecoveryCodes(account.id, [], at);

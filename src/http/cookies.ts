@@ -15,10 +15,17 @@ export function sessionCookies(cookie: SessionCookie | null): Cookie[] {
   ];
 }
 
-export const NO_SESSION_COOKIES: Cookie[] = [
-  { name: 'session', value: '', maxAgeSeconds: 0 },
-  { name: 'csrf_token', value: '', maxAgeSeconds: 0 },
-];
+/**
+ * What a browser is told when its session is over: its cookies go, and what it keeps of this origin. Not its cookies as such: those of
+ * neighbour hosts and the device's own would go too.
+ */
+export const SESSION_OVER: { headers: Record<string, string>; cookies: Cookie[] } = {
+  headers: { 'clear-site-data': '"cache", "storage"' },
+  cookies: [
+    { name: 'session', value: '', maxAgeSeconds: 0 },
+    { name: 'csrf_token', value: '', maxAgeSeconds: 0 },
+  ],
+};
 
 /** What a browser keeps to be known again by, long after its session. */
 export function deviceCookies(value: string | null): Cookie[] {

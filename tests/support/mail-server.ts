@@ -42,7 +42,7 @@ export async function mailServer({ port = 0, judge = () => undefined, ...options
         const { mailFrom, rcptTo } = session.envelope;
         const envelope = { from: mailFrom ? mailFrom.address : '', to: rcptTo.map(({ address }) => address) };
         const mail = { ...(await PostalMime.parse(raw)), raw: raw.toString(), envelope };
-        sessions.push({ isSecure: session.secure, user: session.user as string | false });
+        sessions.push({ isSecure: session.secure, user: (session.user as string | false | undefined) || false });
         received.push(mail);
         const verdict = await judge(mail);
         if (verdict === 'hang') return;

@@ -300,6 +300,7 @@ export interface Writes extends Reads {
   devices: {
     note(accountId: string, note: DeviceNote, at: Date): Promise<void>;
     forget(accountId: string, deviceId: string): Promise<void>;
+    forgetAll(accountId: string): Promise<void>;
   } & Reads['devices'];
   sessions: {
     /** Ends the oldest beyond `most`; the account is locked. @returns how many */

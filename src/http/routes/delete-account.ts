@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { deleteAccount } from '#application/delete-account.ts';
 import type { keepAccount } from '#application/keep-account.ts';
 import { isRefusal } from '#domain/problems.ts';
+import { SESSION_OVER } from '../cookies.ts';
 import { linkToken } from '../fields.ts';
 import { type Route, route } from '../route.ts';
 
@@ -20,7 +21,7 @@ export function deleteAccountRoutes(use: ReturnType<typeof deleteAccount>, keep:
       problems: [],
       responses: { 204: { description: 'Deleted' } },
       async handler({ principal, client }) {
-        return (await use(principal, client)) ?? { status: 204 };
+        return (await use(principal, client)) ?? { status: 204, ...SESSION_OVER };
       },
     }),
     route({

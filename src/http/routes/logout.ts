@@ -1,12 +1,9 @@
 import { z } from 'zod';
 import type { logout } from '#application/logout.ts';
 import { isRefusal, refuse } from '#domain/problems.ts';
-import { NO_SESSION_COOKIES } from '../cookies.ts';
+import { SESSION_OVER } from '../cookies.ts';
 import { refreshToken } from '../fields.ts';
 import { route } from '../route.ts';
-
-/** What the browser keeps of this origin goes. Not its cookies as such: those of neighbour hosts and the device's own would go too. */
-const FORGET = { 'clear-site-data': '"cache", "storage"' };
 
 export function logoutRoute(use: ReturnType<typeof logout>) {
   return route({
@@ -25,7 +22,7 @@ export function logoutRoute(use: ReturnType<typeof logout>) {
       const who = given !== undefined ? { refreshToken: given } : principal !== null ? { caller: principal } : null;
       if (who === null) return refuse('unauthenticated');
       const outcome = await use(who, client);
-      return isRefusal(outcome) ? outcome : { status: 204, headers: FORGET, cookies: principal ? NO_SESSION_COOKIES : [] };
+      return isRefusal(outcome) ? outcome : { status: 204, ...SESSION_OVER };
     },
   });
 }

@@ -70,6 +70,9 @@ export function deviceWrites(sql: Handle): Writes['devices'] {
     async note(accountId, note, at) {
       await sql`with owner as (select ${accountId}::uuid as account_id), ${notedDevice(sql, note, at, 'owner')} select from owner`;
     },
+    async forgetAll(accountId) {
+      await sql`delete from devices where account_id = ${accountId}`;
+    },
     async forget(accountId, deviceId) {
       await sql`delete from devices where id = ${deviceId} and account_id = ${accountId}`;
     },

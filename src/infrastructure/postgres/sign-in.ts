@@ -27,6 +27,7 @@ export async function findForSignIn(
     select ${accountColumns(sql)}, t.locked_until, ${secondFactors(sql, sql`a.id`)} as second_factors, ${knownDeviceColumns(sql)}
     from (select 1) as always
       left join accounts a on ${kind === 'email' ? sql`a.email_canonical` : sql`a.username_canonical`} = ${canonical}
+        and a.status <> 'deleted'
       ${knownDevice(sql, sighting)}
       left join login_throttles t on t.identifier_hash = ${identifierHash} and t.network = ${network} and t.locked_until > ${at}`;
   if (!row) return { account: null, lockedUntil: null, secondFactors: [], device: { by: 'new', hasOthers: false } };
