@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { administerUsers } from '#application/administer-users.ts';
 import { changePassword } from '#application/change-password.ts';
+import { changeRoles } from '#application/change-roles.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
 import { login } from '#application/login.ts';
@@ -22,7 +24,9 @@ import { totp } from '#application/totp.ts';
 import { verifyEmail } from '#application/verify-email.ts';
 import { verifyMfa } from '#application/verify-mfa.ts';
 import type { Route } from '#http/route.ts';
+import { administerUsersRoutes } from '#http/routes/administer-users.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
+import { changeRolesRoute } from '#http/routes/change-roles.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
 import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
@@ -205,5 +209,7 @@ export function routesOf(services: Services): Route[] {
     ...webauthnRoutes(passkeys(services), passkeySignIn(services), finishSignIn),
     ...smsMfaRoutes(smsMfa(services)),
     changePasswordRoute(changePassword(services)),
+    ...administerUsersRoutes(administerUsers(services)),
+    changeRolesRoute(changeRoles(services)),
   ];
 }

@@ -1,5 +1,6 @@
 import { after, RESET_PASSWORD_TTL_SECONDS, VERIFY_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
 import * as messages from '#domain/messages.ts';
+import type { Role } from '#domain/roles.ts';
 import type { Needs } from './ports/services.ts';
 import type { OutboxMessage } from './ports/store.ts';
 
@@ -44,6 +45,10 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
     recoveryCodesMade: (at: Date) => notice('recovery-codes-made', messages.recoveryCodesMadeMessage(productName, recoveryUrl), at),
     recoveryCodeUsed: (left: number, at: Date) =>
       notice('recovery-code-used', messages.recoveryCodeUsedMessage(productName, left, recoveryUrl), at),
+    accountSuspended: (at: Date) => notice('account-suspended', messages.accountSuspendedMessage(productName), at),
+    accountRestored: (at: Date) => notice('account-restored', messages.accountRestoredMessage(productName, `${frontendUrl}/`), at),
+    rolesChanged: (roles: readonly Role[], at: Date) =>
+      notice('roles-changed', messages.rolesChangedMessage(productName, roles, recoveryUrl), at),
     secondFactorLocked: (at: Date) => notice('second-factor-locked', messages.secondFactorLockedMessage(productName, recoveryUrl), at),
   };
 }

@@ -12,7 +12,10 @@ export type MessageTemplate =
   | 'factor-removed'
   | 'recovery-codes-made'
   | 'recovery-code-used'
-  | 'second-factor-locked';
+  | 'second-factor-locked'
+  | 'account-suspended'
+  | 'account-restored'
+  | 'roles-changed';
 
 type Body = { heading: string; lines: string[]; action?: { label: string; url: string }; closing: string };
 
@@ -157,6 +160,32 @@ export function secondFactorLockedMessage(product: string, recoveryUrl: string):
     ],
     action: { label: 'Set a new password', url: recoveryUrl },
     closing: 'Nobody got in by this.',
+  });
+}
+
+export function accountSuspendedMessage(product: string): Message {
+  return message(product, `Your account at ${product} was suspended`, {
+    heading: 'Your account was suspended',
+    lines: ['Those who run this service suspended your account. Every session was ended, and nobody can sign in to it.'],
+    closing: 'Ask those who run this service if you do not know why.',
+  });
+}
+
+export function accountRestoredMessage(product: string, signInUrl: string): Message {
+  return message(product, `Your account at ${product} works again`, {
+    heading: 'Your account works again',
+    lines: ['Your account is no longer suspended: you can sign in as before.'],
+    action: { label: 'Sign in', url: signInUrl },
+    closing: 'There is nothing else to do.',
+  });
+}
+
+export function rolesChangedMessage(product: string, roles: readonly string[], recoveryUrl: string): Message {
+  return message(product, `Your roles at ${product} were changed`, {
+    heading: 'Your roles were changed',
+    lines: [`Somebody who administers this service changed what you may do. Your roles are now: ${roles.join(', ') || 'none'}.`],
+    action: { label: 'Set a new password', url: recoveryUrl },
+    closing: 'If you did not expect this, ask those who run this service.',
   });
 }
 

@@ -1,14 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { AccessTokens, Clock, Policy, RateLimiter } from '#application/ports/services.ts';
+import { deny } from '#application/administration.ts';
+import type { AccessTokens, Clock, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
 import { refuseAal1, refuseWithoutStepUp } from '#domain/assurance.ts';
 import { refuse } from '#domain/problems.ts';
 import { permissionsOf } from '#domain/roles.ts';
+import { clientOf } from './client.ts';
 import { addLimitHeaders } from './limits.ts';
 import { RefusalError } from './problem.ts';
 import type { Access, Principal } from './route.ts';
 
-type Needs = { store: Pick<Store, 'hot' | 'read'>; accessTokens: AccessTokens; limiter: RateLimiter; clock: Clock; policy: Policy };
+type Needs = { store: Store; accessTokens: AccessTokens; secrets: Secrets; limiter: RateLimiter; clock: Clock; policy: Policy };
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
@@ -17,7 +19,7 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
  * once (ASVS 7.4.1). A store that does not answer is a 503, never a 401. Changing routes draw on the account's limit.
  * @throws RefusalError unauthenticated, account-suspended, insufficient-user-authentication, forbidden or rate-limited
  */
-export function accessCheck({ store, accessTokens, limiter, clock, policy }: Needs) {
+export function accessCheck({ store, accessTokens, secrets, limiter, clock, policy }: Needs) {
   const { isRequired, stepUpMaxAgeSeconds } = policy.secondFactors;
   return async (request: FastifyRequest, reply: FastifyReply, access: Exclude<Access, 'public'>): Promise<Principal> => {
     const now = clock.now();
@@ -27,6 +29,11 @@ export function accessCheck({ store, accessTokens, limiter, clock, policy }: Nee
     const live = claims && (await store.hot.authenticate(claims.sessionId, now));
     if (!live || live.account.id !== claims.accountId) throw unauthenticated('Bearer error="invalid_token"');
     if (live.account.status === 'suspended') throw new RefusalError(refuse('account-suspended'));
+    const { permission } = access;
+    if (permission && !permissionsOf(live.account.roles).includes(permission)) {
+      const about = { permission, reason: 'no-permission' as const };
+      throw new RefusalError(await store.transaction((tx) => deny({ secrets }, tx, live, about, clientOf(request), now)));
+    }
     const needsAal2 = access.aal === 'aal2' || (isRequired && !access.beforeSecondFactor);
     if (needsAal2 && live.session.acr !== 'aal2') throw new RefusalError(refuseAal1('A second factor is needed here.'));
     if (access.stepUp) {
@@ -34,7 +41,6 @@ export function accessCheck({ store, accessTokens, limiter, clock, policy }: Nee
       const refusal = refuseWithoutStepUp(live.session, enrolled, stepUpMaxAgeSeconds, now);
       if (refusal) throw new RefusalError(refusal);
     }
-    if (access.permission && !permissionsOf(live.account.roles).includes(access.permission)) throw new RefusalError(refuse('forbidden'));
     if (!SAFE_METHODS.has(request.method)) {
       const { allowed, readings } = await limiter.take([{ limit: 'per-user', key: live.account.id }], 'local');
       addLimitHeaders(reply, readings);

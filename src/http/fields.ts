@@ -40,4 +40,14 @@ export const credential = z
   .looseObject({ id: z.string().max(2048), type: z.string().max(64), response: z.looseObject({ clientDataJSON: z.string().max(8192) }) })
   .describe('PublicKeyCredential as JSON (WebAuthn Level 3)');
 
+export const role = z.enum(['user', 'moderator', 'staff', 'admin']);
+
+export const accountStatus = z.enum(['active', 'suspended']);
+
+/** What lists take: how many, and where the page before ended. */
+export const pageFields = {
+  limit: z.coerce.number().int().min(1).max(100).default(50).describe('how many at most'),
+  cursor: z.string().max(256).optional().describe('`next_cursor` of the page before'),
+};
+
 export const passkeyName = displayName.describe('how its owner calls it');

@@ -11,6 +11,7 @@ const TAGS: Record<string, string> = {
   'Signing in': 'Sessions: a short access token for every service, a rotating refresh token for this one.',
   'The account': 'What a signed-in user sees and changes.',
   Authenticators: 'Second factors, passkeys and step-up (RFC 9470).',
+  Administration: 'For people who run this service: each route by permission, all with two factors.',
   'For other services': 'Keys and metadata; keep them as long as their max-age says.',
   Operations: 'For Kubernetes, balancers and people who debug.',
   Development: 'Never in production.',

@@ -2,7 +2,7 @@ import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
-import type { AccessTokens, Clock, Policy, RateLimiter } from '#application/ports/services.ts';
+import type { AccessTokens, Clock, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
 import { refuse } from '#domain/problems.ts';
 import { accessCheck } from './access.ts';
@@ -28,8 +28,9 @@ export type HttpSettings = {
 
 export type ServerParts = {
   routes: Route[];
-  store: Pick<Store, 'hot' | 'read'>;
+  store: Store;
   accessTokens: AccessTokens;
+  secrets: Secrets;
   limiter: RateLimiter;
   clock: Clock;
   policy: Policy;
@@ -46,6 +47,7 @@ export async function buildServer({
   routes,
   store,
   accessTokens,
+  secrets,
   limiter,
   clock,
   policy,
@@ -85,7 +87,7 @@ export async function buildServer({
     });
   }
   await installLimits(app, limiter);
-  mount(app, routes, accessCheck({ store, accessTokens, limiter, clock, policy }), issuer);
+  mount(app, routes, accessCheck({ store, accessTokens, secrets, limiter, clock, policy }), issuer);
   await reference(app, openApiDocument(routes, urlsOf, { title: settings.productName, issuer, version: settings.version }));
   installNotFound(app, issuer, methodsByPath(routes));
   return app;

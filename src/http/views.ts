@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { MfaRequired } from '#application/mfa-required.ts';
 import type { Account, Passkey, Session } from '#application/ports/store.ts';
 import type { Tokens } from '#application/start-session.ts';
+import { role } from './fields.ts';
 
 /** Records as clients see them: snake_case, times in RFC 3339, nothing that is not listed here. */
 
@@ -14,7 +15,7 @@ export const User = z
     email_verified: z.boolean(),
     username: z.string().nullable(),
     display_name: z.string().nullable(),
-    roles: z.array(z.enum(['user', 'moderator', 'staff', 'admin'])),
+    roles: z.array(role),
     created_at: instant,
   })
   .meta({ id: 'User' });

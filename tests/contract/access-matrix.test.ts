@@ -1,6 +1,8 @@
 import Fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROLES, type Role } from '#domain/roles.ts';
 import { requireAccess } from '#http/mount.ts';
+import { holderOf } from '../support/admins.ts';
 import { codeOf } from '../support/openapi-check.ts';
 import { signedInPerson } from '../support/people.ts';
 import { personWithTotp, preAuthOf } from '../support/second-factors.ts';
@@ -44,6 +46,17 @@ const PUBLIC = [
   'POST /api/sms-mfa/send-code',
 ];
 
+/** By role, as the contract says it. */
+const READ = ['GET /api/admin/users', 'GET /api/admin/users/{id}'];
+const LOCK = ['PATCH /api/admin/users/{id}', 'POST /api/admin/users/{id}/unlock'];
+const STAFF = ['DELETE /api/admin/users/{id}', 'DELETE /api/admin/users/{id}/sessions'];
+const MAY: Record<Role, string[]> = {
+  user: [],
+  moderator: [...READ, ...LOCK],
+  staff: [...READ, ...LOCK, ...STAFF],
+  admin: [...READ, ...LOCK, ...STAFF, 'PUT /api/admin/users/{id}/roles'],
+};
+
 describe('access', () => {
   it('[V8.2.1] is open only where a reviewed list says so', () => {
     const open = service.routes.filter(({ access }) => access === 'public').map(({ method, path }) => `${method} ${path}`);
@@ -74,6 +87,20 @@ describe('access', () => {
     expect(codeOf(asCookie.body)).toBe('unauthenticated');
     const asRefresh = await service.api().post('/api/auth/refresh', { refresh_token: preAuth });
     expect(codeOf(asRefresh.body)).toBe('invalid-refresh-token');
+  });
+
+  it.each(Object.keys(ROLES) as Role[])('[V8.2.1] is what the permissions of %s are, on every route that asks for one', async (role) => {
+    const { accessToken, ...person } = await holderOf(service, role);
+    const open: string[] = [];
+    const sampled = service.routes.filter(({ access }) => access !== 'public' && access.permission);
+    for (const { method, path } of sampled) {
+      // Of nobody, with nothing to do: who gets through is told that there is no such thing, or that this is no body.
+      const url = path.replace('{id}', '00000000-0000-7000-8000-000000000000');
+      const answer = await service.api().request(method, url, { token: accessToken, ...(method === 'GET' ? {} : { body: {} }) });
+      if (codeOf(answer.body) !== 'forbidden') open.push(`${method} ${path}`);
+    }
+    expect(open.sort()).toEqual((MAY[role] ?? []).toSorted());
+    expect((await service.api().get('/api/auth/me', accessToken)).status, person.email).toBe(200);
   });
 
   it('must be declared: a server with a route that does not say who may call it does not start', async () => {

@@ -1,6 +1,7 @@
 import pino from 'pino';
 import { afterAll, describe, expect, it } from 'vitest';
 import { AUDIT_EVENTS, type AuditEventType } from '#domain/audit-event.ts';
+import { holderOf } from '#tests/support/admins.ts';
 import type { Answer } from '#tests/support/api.ts';
 import { MINUTE } from '#tests/support/clock.ts';
 import {
@@ -24,6 +25,8 @@ afterAll(service.stop);
 const IP = '203.0.113.9';
 const api = service.api({ ip: IP, userAgent: 'Auditor/1.0\t{"level":50}' });
 const WRONG = 'wrong horse battery';
+
+const someUser = async () => `/api/admin/users/${(await signedInPerson(service)).id}`;
 
 /** Each event of the catalogue, and requests of which the last one causes it. */
 const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
@@ -121,6 +124,18 @@ const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
       credential: await assertionOf(service, authenticator, { how: { signCount: 8 } }),
     });
   },
+  USER_CHANGED: async () => api.patch(await someUser(), { display_name: 'Ada' }, (await holderOf(service, 'admin')).accessToken),
+  USER_SUSPENDED: async () => api.patch(await someUser(), { status: 'suspended' }, (await holderOf(service, 'admin')).accessToken),
+  USER_RESTORED: async () => {
+    const [user, { accessToken }] = [await someUser(), await holderOf(service, 'admin')];
+    await api.patch(user, { status: 'suspended' }, accessToken);
+    return api.patch(user, { status: 'active' }, accessToken);
+  },
+  USER_ROLES_CHANGED: async () => api.put(`${await someUser()}/roles`, { roles: [] }, (await holderOf(service, 'admin')).accessToken),
+  USER_UNLOCKED: async () => api.post(`${await someUser()}/unlock`, undefined, (await holderOf(service, 'admin')).accessToken),
+  USER_SESSIONS_ENDED: async () => api.delete(`${await someUser()}/sessions`, (await holderOf(service, 'admin')).accessToken),
+  USER_DELETED: async () => api.delete(await someUser(), (await holderOf(service, 'admin')).accessToken),
+  ACCESS_DENIED: async () => api.get('/api/admin/users', (await signedInPerson(service)).accessToken),
   PASSWORD_REHASHED: async () => {
     const person = await verifiedPerson(service);
     const other = await startService({ settings: { ARGON2_TIME_COST: '2' }, database: service.database, clock });

@@ -3,6 +3,7 @@ import { expect } from 'vitest';
 import type { z } from 'zod';
 import type { ProblemCode } from '#domain/problems.ts';
 import type { Problem } from '#http/problem.ts';
+import type { AdministeredUser } from '#http/routes/administer-users.ts';
 import type { MfaRequiredView, PasskeyView, RecoveryCodesView, SessionView, TokensView, User } from '#http/views.ts';
 import { codeOf, type Seen } from './openapi-check.ts';
 
@@ -26,6 +27,9 @@ export type Wire = Omit<z.output<typeof TokensView>, 'status'> &
     otpauth_uri: string;
     qr_code: string;
     challenge: string;
+    users: z.output<typeof AdministeredUser>[];
+    next_cursor: string | null;
+    live_sessions: number;
     acr: string;
   };
 
@@ -35,6 +39,8 @@ export type Api = {
   request(method: string, path: string, sent?: Sent): Promise<Answer>;
   get(path: string, token?: string): Promise<Answer>;
   post(path: string, body?: unknown, token?: string): Promise<Answer>;
+  put(path: string, body: unknown, token?: string): Promise<Answer>;
+  patch(path: string, body: unknown, token?: string): Promise<Answer>;
   delete(path: string, token?: string): Promise<Answer>;
 };
 
@@ -59,6 +65,8 @@ export function apiOf(origin: string, agent: Agent, check: (seen: Seen) => void,
     request: call,
     get: (path, token) => call('GET', path, token === undefined ? {} : { token }),
     post: (path, body, token) => call('POST', path, { body, ...(token === undefined ? {} : { token }) }),
+    put: (path, body, token) => call('PUT', path, { body, ...(token === undefined ? {} : { token }) }),
+    patch: (path, body, token) => call('PATCH', path, { body, ...(token === undefined ? {} : { token }) }),
     delete: (path, token) => call('DELETE', path, token === undefined ? {} : { token }),
   };
 }

@@ -34,9 +34,26 @@ export type Account = {
   createdAt: Date;
 };
 
+/** Which accounts to list. @see Reads.accounts.search */
+export type AccountFilter = {
+  /** What the e-mail address or the user name begins with, in canonical form. */
+  prefix: string | null;
+  role: Role | null;
+  status: AccountStatus | null;
+};
+
 export type AccountWithPassword = Account & { passwordHash: string | null };
 
-export type SessionEnd = 'logout' | 'ended-by-user' | 'password-changed' | 'password-reset' | 'refresh-token-reused' | 'factor-changed';
+export type SessionEnd =
+  | 'ended-by-admin'
+  | 'suspended'
+  | 'role-removed'
+  | 'logout'
+  | 'ended-by-user'
+  | 'password-changed'
+  | 'password-reset'
+  | 'refresh-token-reused'
+  | 'factor-changed';
 
 export type Session = {
   id: string;
@@ -103,6 +120,13 @@ export type Passkey = PasskeyDescriptor & {
 /** What is enrolled, as its owner sees it. */
 export type Authenticators = { totp: Totp | null; phone: Phone | null; passkeys: Passkey[]; recoveryCodesLeft: number };
 
+export type AccountChanges = {
+  status?: AccountStatus;
+  roles?: readonly Role[];
+  displayName?: string | null;
+  username?: Username | null;
+};
+
 export interface Reads {
   tickets: {
     /** The open ticket, untried and unused by this; null when it is over or was tried `most` times. */
@@ -129,6 +153,8 @@ export interface Reads {
     /** For the password policy and the mail of whoever holds this ticket; does not use the ticket up. */
     findByTicket(purpose: TicketPurpose, secretHash: Buffer, at: Date): Promise<Account | null>;
     findWithPassword(accountId: string): Promise<AccountWithPassword | null>;
+    /** Newest first, older than `beforeId`; at most `limit`. */
+    search(filter: AccountFilter, beforeId: string | null, limit: number): Promise<Account[]>;
     /** When the lane is locked until, if it is. */
     findLock(key: ThrottleKey, at: Date): Promise<Date | null>;
   };
@@ -215,8 +241,18 @@ export interface Writes extends Reads {
     setPassword(accountId: string, passwordHash: string, at: Date, options: { provesEmail: boolean }): Promise<Account | null>;
     /** Sets the hash only while it still is `seenHash`. @returns whether it was */
     replacePassword(accountId: string, seenHash: string, passwordHash: string, at: Date): Promise<boolean>;
-    /** Forgets the failures counted for these identifiers, from any network. */
-    clearFailures(identifierHashes: readonly Buffer[]): Promise<void>;
+    /** Forgets the failures counted for these identifiers, from any network. @returns how many lanes had some */
+    clearFailures(identifierHashes: readonly Buffer[]): Promise<number>;
+    /** Until the transaction ends, whoever else changes accounts of others waits here: first of all locks. */
+    queueAdministration(): Promise<void>;
+    /** Locks these accounts, in the order of their ids. Those that are not there are left out. */
+    lockAll(accountIds: readonly string[]): Promise<Account[]>;
+    /** Whether an active account besides this one is an admin. Only told for sure in the queue of administration. */
+    hasOtherAdmin(accountId: string): Promise<boolean>;
+    /** What is not given stays. @returns the account as it is now */
+    change(accountId: string, changes: AccountChanges, at: Date): Promise<Account | 'username-taken' | null>;
+    /** The account and everything that is its; audit events stay. */
+    remove(accountId: string): Promise<void>;
   } & Reads['accounts'];
   sessions: {
     /** Ends one session of this account. @returns whether it lived */

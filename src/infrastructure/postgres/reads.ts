@@ -1,4 +1,5 @@
 import type { Reads, TicketContext } from '#application/ports/store.ts';
+import { searchAccounts } from './account-search.ts';
 import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
 import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
@@ -43,6 +44,7 @@ export function reads(sql: Handle): Reads {
         const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a where a.id = ${accountId}`;
         return row ? accountOf(row) : null;
       },
+      search: (filter, beforeId, limit) => searchAccounts(sql, filter, beforeId, limit),
       async findLock({ identifierHash, network }, at) {
         const [row] = await sql<{ locked_until: Date }[]>`
           select locked_until from login_throttles

@@ -81,7 +81,10 @@ export const sessions = pgTable(
     /** What `amr` and `acr` follow from: each factor, and when it was proved. */
     proofs: jsonb('proofs').notNull().default([]),
   },
-  (table) => [index('sessions_live_of_account').on(table.accountId).where(sql`revoked_at is null`)],
+  (table) => [
+    index('sessions_live_of_account').on(table.accountId).where(sql`revoked_at is null`),
+    index('sessions_of_account').on(table.accountId), // for the erasure of an account: it takes the ended ones too
+  ],
 );
 
 /**
@@ -107,6 +110,7 @@ export const tickets = pgTable(
   (table) => [
     uniqueIndex('tickets_secret').on(table.secretHash),
     index('tickets_open_of_account').on(table.accountId, table.purpose).where(sql`used_at is null`),
+    index('tickets_of_account').on(table.accountId), // likewise
     index('tickets_reserved_username').on(table.reservedUsername).where(sql`reserved_username is not null and used_at is null`),
     index('tickets_expiry').on(table.expiresAt),
   ],

@@ -1,4 +1,5 @@
 import type { Writes } from '#application/ports/store.ts';
+import { administrationWrites } from './administration-writes.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
 import { enqueue, record } from './parts.ts';
@@ -31,6 +32,7 @@ export function writes(sql: Handle): Writes {
     },
     accounts: {
       ...read.accounts,
+      ...administrationWrites(sql),
       async lock(accountId) {
         const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a where a.id = ${accountId} for no key update`;
         return row ? accountOf(row) : null;
@@ -71,7 +73,9 @@ export function writes(sql: Handle): Writes {
         return rows.length === 1;
       },
       async clearFailures(identifierHashes) {
-        for (const hash of identifierHashes) await sql`delete from login_throttles where identifier_hash = ${hash}`;
+        let cleared = 0;
+        for (const hash of identifierHashes) cleared += (await sql`delete from login_throttles where identifier_hash = ${hash}`).count;
+        return cleared;
       },
     },
     sessions: {

@@ -126,6 +126,11 @@ it('every question of the store is answered by an index: no table is read from e
       await accounts.findWithPassword(known.id);
       await accounts.findLock(lane(), at);
       await sessions.listLive(known.id, at, 10);
+      for (const role of ['moderator', 'staff', 'admin', null] as const) {
+        await accounts.search({ prefix: null, role, status: null }, null, 50);
+        await accounts.search({ prefix: 'zz', role, status: 'active' }, known.id, 50);
+      }
+      await accounts.search({ prefix: null, role: 'user', status: 'suspended' }, known.id, 50);
     });
     await store.transaction(async (tx) => {
       await tx.tickets.redeem('verify-email', asked.ticket.secretHash, at);
@@ -139,10 +144,15 @@ it('every question of the store is answered by an index: no table is read from e
       await tx.sessions.end(known.id, opened.id, 'logout', at);
       await tx.sessions.endAll(known.id, 'password-changed', at);
       await tx.outbox.enqueue(known.id, mail(at), at);
+      await tx.accounts.queueAdministration();
+      await tx.accounts.lockAll([known.id]);
+      await tx.accounts.hasOtherAdmin(known.id);
+      await tx.accounts.change(known.id, { roles: ['user'], username: username() }, at);
     });
     const [message] = await outbox.claim(5, 60, at);
     if (message) await outbox.markSent(message.id, null, at);
     await outbox.backlog(at);
+    await store.transaction((tx) => tx.accounts.remove(known.id));
   }
   await own.close(); // a connection that ends hands in what it counted
 
