@@ -35,4 +35,6 @@ CREATE INDEX "audit_events_in_time" ON "audit_events" USING btree ("occurred_at"
 CREATE INDEX "audit_events_of_type" ON "audit_events" USING btree ("type","occurred_at","id");--> statement-breakpoint
 CREATE INDEX "audit_events_from_ip" ON "audit_events" USING btree ("ip","occurred_at","id");--> statement-breakpoint
 CREATE INDEX "audit_events_of_risk" ON "audit_events" USING btree ("occurred_at","id") WHERE risk > 0;--> statement-breakpoint
-CREATE INDEX "audit_events_of_high_risk" ON "audit_events" USING btree ("occurred_at","id") WHERE risk >= 50;
+CREATE INDEX "audit_events_of_high_risk" ON "audit_events" USING btree ("occurred_at","id") WHERE risk >= 50;--> statement-breakpoint
+CREATE INDEX "sessions_of_account" ON "sessions" USING btree ("account_id");--> statement-breakpoint
+CREATE INDEX "tickets_of_account" ON "tickets" USING btree ("account_id");
