@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { administerUsers } from '#application/administer-users.ts';
+import { auditTrail } from '#application/audit-trail.ts';
 import { changePassword } from '#application/change-password.ts';
 import { changeRoles } from '#application/change-roles.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
@@ -25,6 +26,7 @@ import { verifyEmail } from '#application/verify-email.ts';
 import { verifyMfa } from '#application/verify-mfa.ts';
 import type { Route } from '#http/route.ts';
 import { administerUsersRoutes } from '#http/routes/administer-users.ts';
+import { auditTrailRoute } from '#http/routes/audit-trail.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
 import { changeRolesRoute } from '#http/routes/change-roles.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
@@ -211,5 +213,6 @@ export function routesOf(services: Services): Route[] {
     changePasswordRoute(changePassword(services)),
     ...administerUsersRoutes(administerUsers(services)),
     changeRolesRoute(changeRoles(services)),
+    auditTrailRoute(auditTrail(services)),
   ];
 }

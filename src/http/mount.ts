@@ -5,6 +5,7 @@ import type { accessCheck } from './access.ts';
 import { bearerOf } from './access.ts';
 import { clientOf } from './client.ts';
 import { limitConfig } from './limits.ts';
+import { lineStreams, NDJSON } from './lines.ts';
 import { RefusalError, sendProblem } from './problem.ts';
 import type { Access, Principal, Route } from './route.ts';
 
@@ -21,7 +22,8 @@ declare module 'fastify' {
 /** Registers the routes and their aliases; every one is validated, limited, guarded and answered in the same way. */
 export function mount(app: FastifyInstance, routes: readonly Route[], authenticate: ReturnType<typeof accessCheck>, issuer: string): void {
   app.decorateRequest('principal', null);
-  for (const route of routes) for (const url of urlsOf(route)) mountAt(app, route, url, authenticate, issuer);
+  const stream = lineStreams(app);
+  for (const route of routes) for (const url of urlsOf(route)) mountAt(app, route, url, { authenticate, stream, issuer });
 }
 
 /** The paths of a route, its own first: the others are deprecated. */
@@ -48,7 +50,9 @@ export function requireAccess(app: FastifyInstance): void {
   });
 }
 
-function mountAt(app: FastifyInstance, route: Route, url: string, authenticate: ReturnType<typeof accessCheck>, issuer: string): void {
+type Parts = { authenticate: ReturnType<typeof accessCheck>; stream: ReturnType<typeof lineStreams>; issuer: string };
+
+function mountAt(app: FastifyInstance, route: Route, url: string, { authenticate, stream, issuer }: Parts): void {
   const { access, body, params, query } = route;
   const isApi = route.path.startsWith('/api/');
   app.route({
@@ -77,6 +81,10 @@ function mountAt(app: FastifyInstance, route: Route, url: string, authenticate: 
       if (isRefusal(answer)) return sendProblem(reply, answer, issuer);
       if (isApi || !answer.headers?.['cache-control']) reply.header('cache-control', 'no-store');
       reply.code(answer.status).headers(answer.headers ?? {});
+      if (answer.lines && route.line) {
+        reply.header('content-type', NDJSON);
+        return reply.send(request.method === 'HEAD' ? '' : stream(answer.lines, route.line)); // a HEAD would read it all, for nobody
+      }
       if (answer.body === undefined || typeof answer.body === 'string' || Buffer.isBuffer(answer.body)) return reply.send(answer.body);
       // The response schema is a filter: what it does not list is dropped, what it lists must be there (ASVS 15.3.1).
       const schema = route.responses[answer.status]?.schema;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { PROBLEMS, type ProblemCode } from '#domain/problems.ts';
+import { NDJSON } from './lines.ts';
 import type { Route } from './route.ts';
 
 /** The OpenAPI 3.1 document, made from the same route headers that validate and serialise (DESIGN 2). */
@@ -104,10 +105,11 @@ function parametersOf({ params, query }: Route, schemas: Json): Json {
   return parameters.length === 0 ? {} : { parameters };
 }
 
-function successesOf({ responses, mediaType = 'application/json' }: Route, schemas: Json): Json {
+function successesOf({ responses, mediaType = 'application/json', line }: Route, schemas: Json): Json {
   return Object.fromEntries(
     Object.entries(responses).map(([status, { description, schema }]) => {
-      const content = schema ? { content: { [mediaType]: { schema: toSchema(schema, 'output', schemas) } } } : {};
+      const lines = line ? { [NDJSON]: { schema: toSchema(line, 'output', schemas) } } : {};
+      const content = schema ? { content: { [mediaType]: { schema: toSchema(schema, 'output', schemas) }, ...lines } } : {};
       return [status, { description, headers: { 'X-Request-Id': { schema: { type: 'string' } } }, ...content }];
     }),
   );

@@ -37,7 +37,13 @@ export type Call<Body, Params, Query, Who> = {
 };
 
 /** A body that is text or bytes goes out as it is (with its own content type); anything else through the response schema. */
-export type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
+export type Answer = {
+  status: number;
+  body?: unknown;
+  /** Instead of a body: NDJSON, each item through the route's `line`, taken as fast as the client reads. */
+  lines?: AsyncIterable<unknown>;
+  headers?: Record<string, string>;
+};
 
 /**
  * A route's header is its contract: schema, problems, access and limits are one declaration, from which validation,
@@ -71,6 +77,8 @@ export type RouteDefinition<
   mediaType?: string;
   /** Status → what it means and the schema of the body (none: no body). */
   responses: Record<number, { description: string; schema?: z.ZodType }>;
+  /** Of one line, where the route answers `Accept: application/x-ndjson` with lines. */
+  line?: z.ZodType;
   handler: (
     call: Call<z.output<Body>, z.output<Params>, z.output<Query>, Permitted extends 'public' ? null : Principal>,
   ) => Promise<Answer | Refusal>;

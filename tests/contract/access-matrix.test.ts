@@ -49,7 +49,7 @@ const PUBLIC = [
 /** By role, as the contract says it. */
 const READ = ['GET /api/admin/users', 'GET /api/admin/users/{id}'];
 const LOCK = ['PATCH /api/admin/users/{id}', 'POST /api/admin/users/{id}/unlock'];
-const STAFF = ['DELETE /api/admin/users/{id}', 'DELETE /api/admin/users/{id}/sessions'];
+const STAFF = ['GET /api/admin/audit-events', 'DELETE /api/admin/users/{id}', 'DELETE /api/admin/users/{id}/sessions'];
 const MAY: Record<Role, string[]> = {
   user: [],
   moderator: [...READ, ...LOCK],

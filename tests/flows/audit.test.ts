@@ -136,6 +136,11 @@ const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
   USER_SESSIONS_ENDED: async () => api.delete(`${await someUser()}/sessions`, (await holderOf(service, 'admin')).accessToken),
   USER_DELETED: async () => api.delete(await someUser(), (await holderOf(service, 'admin')).accessToken),
   ACCESS_DENIED: async () => api.get('/api/admin/users', (await signedInPerson(service)).accessToken),
+  AUDIT_EXPORTED: async () =>
+    api.request('GET', '/api/admin/audit-events?type=LOGOUT', {
+      token: (await holderOf(service, 'staff')).accessToken,
+      headers: { accept: 'application/x-ndjson' },
+    }),
   PASSWORD_REHASHED: async () => {
     const person = await verifiedPerson(service);
     const other = await startService({ settings: { ARGON2_TIME_COST: '2' }, database: service.database, clock });

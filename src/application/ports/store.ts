@@ -1,5 +1,5 @@
 import type { Acr, Amr, Proof, SecondFactor } from '#domain/assurance.ts';
-import type { AuditEvent } from '#domain/audit-event.ts';
+import type { AuditEvent, AuditEventType } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
 import type { PhoneNumber } from '#domain/phone.ts';
@@ -127,7 +127,22 @@ export type AccountChanges = {
   username?: Username | null;
 };
 
+/** Which events to read; null: whichever. `from` is the first instant, `to` the first one after. */
+export type AuditFilter = {
+  type: AuditEventType | null;
+  accountId: string | null;
+  ip: string | null;
+  minRisk: number;
+  from: Date | null;
+  to: Date | null;
+};
+export type AuditPosition = { at: Date; id: string };
+
 export interface Reads {
+  audit: {
+    /** Newest first, older than `before`; at most `limit`. */
+    search(filter: AuditFilter, before: AuditPosition | null, limit: number): Promise<AuditEvent[]>;
+  };
   tickets: {
     /** The open ticket, untried and unused by this; null when it is over or was tried `most` times. */
     find<Context extends TicketContext>(
@@ -268,7 +283,7 @@ export interface Writes extends Reads {
     lockWithProofs(sessionId: string, at: Date): Promise<SessionWithProofs | null>;
     setProofs(session: SessionWithProofs): Promise<void>;
   } & Reads['sessions'];
-  audit: { record(event: AuditEvent): Promise<void> };
+  audit: { record(event: AuditEvent): Promise<void> } & Reads['audit'];
   /** To the account's address, or to this number. */
   outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date, phone?: PhoneNumber): Promise<void> };
 }

@@ -1,5 +1,6 @@
 import type { Reads, TicketContext } from '#application/ports/store.ts';
 import { searchAccounts } from './account-search.ts';
+import { searchAuditEvents } from './audit-search.ts';
 import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
 import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
@@ -16,6 +17,7 @@ export function sessionColumns(sql: Handle) {
 
 export function reads(sql: Handle): Reads {
   return {
+    audit: { search: (filter, before, limit) => searchAuditEvents(sql, filter, before, limit) },
     tickets: {
       async find<Context extends TicketContext>(purpose: string, secretHash: Buffer, most: number, at: Date) {
         const [row] = await sql<{ id: string; account_id: string; context: unknown }[]>`

@@ -129,6 +129,7 @@ export function writes(sql: Handle): Writes {
       },
     },
     audit: {
+      ...read.audit,
       async record(event) {
         await record(sql, event);
       },
