@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { administerUsers } from '#application/administer-users.ts';
 import { auditTrail } from '#application/audit-trail.ts';
+import { blockIps } from '#application/block-ips.ts';
 import { changePassword } from '#application/change-password.ts';
 import { changeRoles } from '#application/change-roles.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
@@ -27,6 +28,7 @@ import { verifyMfa } from '#application/verify-mfa.ts';
 import type { Route } from '#http/route.ts';
 import { administerUsersRoutes } from '#http/routes/administer-users.ts';
 import { auditTrailRoute } from '#http/routes/audit-trail.ts';
+import { blockIpsRoutes } from '#http/routes/block-ips.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
 import { changeRolesRoute } from '#http/routes/change-roles.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
@@ -63,6 +65,7 @@ import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts
 import { oneTimePasswords } from '#infrastructure/otp/one-time-passwords.ts';
 import { phoneNumbers } from '#infrastructure/phone/phone-numbers.ts';
 import { type DatabaseAddress, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { watchIpBlocks } from '#infrastructure/postgres/ip-block-list.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
@@ -142,7 +145,10 @@ export async function compose(
     allowedHosts: config.ALLOWED_HOSTS,
     trustProxy: config.TRUST_PROXY,
   };
-  const app = await buildServer({ ...services, routes, settings, log });
+  const ipBlocks = await watchIpBlocks(database, clock, (error) =>
+    log.warn({ err: error }, 'blocked addresses cannot be looked up; the last list stays in use'),
+  );
+  const app = await buildServer({ ...services, ipBlocks, routes, settings, log });
   await app.ready();
 
   return {
@@ -153,6 +159,7 @@ export async function compose(
       isStopping = true;
       await app.close();
       await dispatcher?.stop();
+      ipBlocks.stop();
       keyring.stop();
       await limits.close();
       await database.close();
@@ -214,5 +221,6 @@ export function routesOf(services: Services): Route[] {
     ...administerUsersRoutes(administerUsers(services)),
     changeRolesRoute(changeRoles(services)),
     auditTrailRoute(auditTrail(services)),
+    ...blockIpsRoutes(blockIps(services)),
   ];
 }

@@ -50,9 +50,26 @@ const DETAILS = {
 };
 
 /**
- * Changes an account of somebody else. Such changes happen one after the other, and both rows are locked: what decided when the
- * request came in (the session, the roles of both) is looked at again, so that of two who act on each other one is too late.
- * Nobody acts upon who may do more than themselves (ASVS 8.2.1).
+ * Does something that its caller needs a permission for. The caller's account and session are locked and looked at again: what
+ * decided when the request came in may have changed while it waited.
+ */
+export async function act<T>(
+  needs: Needs<'store' | 'secrets'>,
+  caller: Caller,
+  permission: Permission,
+  client: Client,
+  at: Date,
+  change: (tx: Writes) => Promise<T>,
+): Promise<T | ActingRefusal> {
+  return await needs.store.transaction(async (tx) => {
+    const [actor] = await tx.accounts.lockAll([caller.account.id]);
+    return (await refuseActor(needs, tx, caller, actor, { permission }, client, at)) ?? (await change(tx));
+  });
+}
+
+/**
+ * Likewise, upon an account. Such changes happen one after the other, and both accounts are locked, so that of two who act on each
+ * other one is too late. Nobody acts upon who may do more than themselves (ASVS 8.2.1).
  */
 export async function actUpon<T>(
   needs: Needs<'store' | 'secrets'>,
@@ -67,19 +84,31 @@ export async function actUpon<T>(
     await tx.accounts.queueAdministration();
     const locked = await tx.accounts.lockAll([caller.account.id, targetId]);
     const actor = locked.find(({ id }) => id === caller.account.id);
-    const session = actor && (await tx.sessions.lockWithProofs(caller.session.id, at));
-    if (!session) return refuse('unauthenticated');
-    if (actor.status === 'suspended') return refuse('account-suspended');
-    if (session.acr !== 'aal2') return refuseAal1('A second factor is needed here.');
     const about = { permission, targetId };
-    if (!permissionsOf(actor.roles).includes(permission)) {
-      return await deny(needs, tx, caller, { ...about, reason: 'no-permission' }, client, at);
-    }
+    const refusal = await refuseActor(needs, tx, caller, actor, about, client, at);
+    if (refusal || !actor) return refusal ?? refuse('unauthenticated');
     const target = locked.find(({ id }) => id === targetId);
     if (!target) return refuse('not-found');
     if (!covers(actor.roles, target.roles)) return await deny(needs, tx, caller, { ...about, reason: 'target-outranks' }, client, at);
     return await change(tx, { actor, target });
   });
+}
+
+async function refuseActor(
+  needs: Needs<'secrets'>,
+  tx: Writes,
+  caller: Caller,
+  actor: Account | undefined,
+  about: { permission: Permission; targetId?: string },
+  client: Client,
+  at: Date,
+): Promise<ActingRefusal | null> {
+  const session = actor && (await tx.sessions.lockWithProofs(caller.session.id, at));
+  if (!session) return refuse('unauthenticated');
+  if (actor.status === 'suspended') return refuse('account-suspended');
+  if (session.acr !== 'aal2') return refuseAal1('A second factor is needed here.');
+  if (permissionsOf(actor.roles).includes(about.permission)) return null;
+  return await deny(needs, tx, caller, { ...about, reason: 'no-permission' }, client, at);
 }
 
 /** Without an active admin nobody could make another. @returns a refusal when this account is the last; null otherwise */

@@ -46,6 +46,8 @@ export const AUDIT_EVENTS = {
   USER_SESSIONS_ENDED: { risk: 40, tells: 'All sessions of a user were ended by somebody else (details.before, details.after)' },
   USER_DELETED: { risk: 60, tells: 'A user was deleted by somebody else (details.before)' },
   ACCESS_DENIED: { risk: 50, tells: 'A signed-in user asked for what the account has no permission for (details.reason)' },
+  IP_BLOCKED: { risk: 40, tells: 'A network was blocked (details.after)' },
+  IP_UNBLOCKED: { risk: 40, tells: 'A block was taken away before its end (details.before)' },
   AUDIT_EXPORTED: { risk: 40, tells: 'The audit trail was read as a whole (details.filter)' },
   PASSWORD_REHASHED: { risk: 0, tells: 'The password was hashed anew with the parameters of today' },
 } as const satisfies Record<string, { risk: number; tells: string }>;

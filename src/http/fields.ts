@@ -13,11 +13,20 @@ export const email = z
 export const username = z.string().max(32).regex(USERNAME, 'Use 3 to 32 letters, digits and single . _ - between them.');
 
 /** One line of text for people: no control characters, so that no mail header or log line can be broken (ASVS 1.3.3). */
-export const displayName = z
-  .string()
-  .min(1)
-  .max(100)
-  .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'It must be one line of text.');
+export const oneLine = (longest: number) =>
+  z
+    .string()
+    .min(1)
+    .max(longest)
+    .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'It must be one line of text.');
+
+export const displayName = oneLine(100);
+
+/** An instant that both Node and PostgreSQL know. */
+export const time = z.iso
+  .datetime({ offset: true })
+  .max(40)
+  .refine((text) => Date.parse(text) >= 0, 'Give a time since 1970.');
 
 export const deviceName = displayName.describe('shown in the list of sessions');
 

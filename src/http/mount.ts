@@ -13,6 +13,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may call this route; one that does not say stops the start. */
     access?: Access;
+    neverBlocked?: true;
   }
   interface FastifyRequest {
     principal: Principal | null;
@@ -58,7 +59,11 @@ function mountAt(app: FastifyInstance, route: Route, url: string, { authenticate
   app.route({
     method: route.method,
     url: url.replace(/\{(\w+)\}/g, ':$1'),
-    config: { access, ...(isApi ? { rateLimit: limitConfig(route.limits ?? []) } : {}) },
+    config: {
+      access,
+      ...(route.neverBlocked ? { neverBlocked: true } : {}),
+      ...(isApi ? { rateLimit: limitConfig(route.limits ?? []) } : {}),
+    },
     ...(access === 'public'
       ? {}
       : {

@@ -19,14 +19,15 @@ const TAGS: Record<string, string> = {
 };
 
 /** What the edge itself may answer, by what the route declares. */
-function edgeProblems({ access, body, params, query, limits, path, method }: Route): ProblemCode[] {
+function edgeProblems({ access, neverBlocked, body, params, query, limits, path, method }: Route): ProblemCode[] {
   const codes: ProblemCode[] = ['misdirected-request', 'internal-error'];
+  if (!neverBlocked) codes.push('forbidden');
   if (body || params || query) codes.push('invalid-request');
   if (body) codes.push('payload-too-large', 'unsupported-media-type');
   if (path.startsWith('/api/')) codes.push('rate-limited');
   if (path.startsWith('/api/') || limits) codes.push('unavailable');
   if (access !== 'public') {
-    codes.push('unauthenticated', 'account-suspended', ...(access.permission ? (['forbidden'] as const) : []));
+    codes.push('unauthenticated', 'account-suspended');
     if (access.stepUp || access.aal === 'aal2' || !access.beforeSecondFactor) codes.push('insufficient-user-authentication');
   }
   return method === 'GET' || body ? codes : [...codes, 'unsupported-media-type'];

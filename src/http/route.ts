@@ -71,6 +71,8 @@ export type RouteDefinition<
   body?: Body;
   params?: Params;
   query?: Query;
+  /** Answers blocked addresses too: what probes ask, and what verifies tokens of others. */
+  neverBlocked?: true;
   /** A page or asset for people: not in the OpenAPI document. */
   hidden?: true;
   /** Of the success response; application/json unless it says otherwise. */

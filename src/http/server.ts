@@ -2,7 +2,7 @@ import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
-import type { AccessTokens, Clock, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
+import type { AccessTokens, Clock, IpBlockList, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
 import { refuse } from '#domain/problems.ts';
 import { accessCheck } from './access.ts';
@@ -31,6 +31,7 @@ export type ServerParts = {
   store: Store;
   accessTokens: AccessTokens;
   secrets: Secrets;
+  ipBlocks: IpBlockList;
   limiter: RateLimiter;
   clock: Clock;
   policy: Policy;
@@ -48,6 +49,7 @@ export async function buildServer({
   store,
   accessTokens,
   secrets,
+  ipBlocks,
   limiter,
   clock,
   policy,
@@ -76,7 +78,7 @@ export async function buildServer({
   installProblems(app, issuer); // before any register: a child keeps what it finds
   requireAccess(app);
   installJsonBody(app);
-  greet(app, settings);
+  greet(app, settings, ipBlocks);
   await installSecurityHeaders(app, issuer);
   if (settings.corsOrigins.length > 0) {
     await app.register(cors, {
@@ -93,15 +95,17 @@ export async function buildServer({
   return app;
 }
 
-/** First of all: the request id on whatever is answered, the host, and one log line at the end, without query or body. */
-function greet(app: FastifyInstance, { allowedHosts }: HttpSettings): void {
+/** First of all: the request id on whatever is answered, the host, whether the address is blocked, and one log line at the end, without query or body. */
+function greet(app: FastifyInstance, { allowedHosts }: HttpSettings, ipBlocks: IpBlockList): void {
   const isServed = hostCheck(allowedHosts);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     const [host, ...others] = request.raw.headersDistinct['host'] ?? [];
     const path = request.url;
-    if (others.length === 0 && !path.includes('://') && isServed(host, path)) done();
-    else done(new RefusalError(refuse('misdirected-request')));
+    const isServedHere = others.length === 0 && !path.includes('://') && isServed(host, path);
+    if (!isServedHere) done(new RefusalError(refuse('misdirected-request')));
+    else if (request.routeOptions.config?.neverBlocked || !ipBlocks.isBlocked(request.ip)) done();
+    else done(new RefusalError(refuse('forbidden', { detail: 'Requests from this address are not answered.' })));
   });
   app.addHook('onResponse', (request, reply, done) => {
     const { method, routeOptions, ip } = request;

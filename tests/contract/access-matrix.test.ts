@@ -54,7 +54,14 @@ const MAY: Record<Role, string[]> = {
   user: [],
   moderator: [...READ, ...LOCK],
   staff: [...READ, ...LOCK, ...STAFF],
-  admin: [...READ, ...LOCK, ...STAFF, 'PUT /api/admin/users/{id}/roles'],
+  admin: [
+    ...READ,
+    ...LOCK,
+    ...STAFF,
+    'PUT /api/admin/users/{id}/roles',
+    ...['GET', 'POST'].map((method) => `${method} /api/admin/ip-blocks`),
+    'DELETE /api/admin/ip-blocks/{id}',
+  ],
 };
 
 describe('access', () => {

@@ -136,6 +136,13 @@ const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
   USER_SESSIONS_ENDED: async () => api.delete(`${await someUser()}/sessions`, (await holderOf(service, 'admin')).accessToken),
   USER_DELETED: async () => api.delete(await someUser(), (await holderOf(service, 'admin')).accessToken),
   ACCESS_DENIED: async () => api.get('/api/admin/users', (await signedInPerson(service)).accessToken),
+  IP_BLOCKED: async () =>
+    api.post('/api/admin/ip-blocks', { network: '192.0.2.250', reason: 'x' }, (await holderOf(service, 'admin')).accessToken),
+  IP_UNBLOCKED: async () => {
+    const { accessToken } = await holderOf(service, 'admin');
+    const { body } = await api.post('/api/admin/ip-blocks', { network: '192.0.2.251', reason: 'x' }, accessToken);
+    return api.delete(`/api/admin/ip-blocks/${body.id}`, accessToken);
+  },
   AUDIT_EXPORTED: async () =>
     api.request('GET', '/api/admin/audit-events?type=LOGOUT', {
       token: (await holderOf(service, 'staff')).accessToken,

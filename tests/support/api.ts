@@ -29,6 +29,8 @@ export type Wire = Omit<z.output<typeof TokensView>, 'status'> &
     challenge: string;
     users: z.output<typeof AdministeredUser>[];
     next_cursor: string | null;
+    ip_blocks: { id: string; network: string }[];
+    ends_at: string | null;
     events: { id: string; type: string; user_id: string | null; ip: string; risk: number; occurred_at: string }[];
     live_sessions: number;
     acr: string;

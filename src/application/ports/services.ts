@@ -173,6 +173,11 @@ export interface RateLimiter {
   take(buckets: readonly Bucket[], whenDown: 'refuse' | 'local'): Promise<{ allowed: boolean; readings: BucketReading[] }>;
 }
 
+/** The blocked networks, in memory: asked at the edge for each request, without a call. */
+export interface IpBlockList {
+  isBlocked(ip: string): boolean;
+}
+
 export type Email = { to: string; subject: string; text: string; html: string };
 
 export interface Courier {

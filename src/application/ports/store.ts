@@ -127,6 +127,15 @@ export type AccountChanges = {
   username?: Username | null;
 };
 
+export type IpBlock = {
+  id: string;
+  /** As PostgreSQL writes a CIDR. */
+  network: string;
+  reason: string;
+  createdBy: string | null;
+  createdAt: Date;
+} & ({ origin: 'manual'; endsAt: Date | null } | { origin: 'automatic'; endsAt: Date });
+
 /** Which events to read; null: whichever. `from` is the first instant, `to` the first one after. */
 export type AuditFilter = {
   type: AuditEventType | null;
@@ -139,6 +148,10 @@ export type AuditFilter = {
 export type AuditPosition = { at: Date; id: string };
 
 export interface Reads {
+  ipBlocks: {
+    /** Those that have not ended, newest first, older than `beforeId`; at most `limit`. */
+    list(beforeId: string | null, limit: number, at: Date): Promise<IpBlock[]>;
+  };
   audit: {
     /** Newest first, older than `before`; at most `limit`. */
     search(filter: AuditFilter, before: AuditPosition | null, limit: number): Promise<AuditEvent[]>;
@@ -283,6 +296,15 @@ export interface Writes extends Reads {
     lockWithProofs(sessionId: string, at: Date): Promise<SessionWithProofs | null>;
     setProofs(session: SessionWithProofs): Promise<void>;
   } & Reads['sessions'];
+  ipBlocks: {
+    /**
+     * Every process knows it within two seconds. It takes the place of one of the same network that has ended or ends earlier by
+     * itself. @returns it as it is stored; `exists`: one that holds as long is there; `full`: there are MOST_IP_BLOCKS
+     */
+    add(block: IpBlock): Promise<IpBlock | 'exists' | 'full'>;
+    /** @returns what it was, null when there is none */
+    remove(id: string): Promise<IpBlock | null>;
+  } & Reads['ipBlocks'];
   audit: { record(event: AuditEvent): Promise<void> } & Reads['audit'];
   /** To the account's address, or to this number. */
   outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date, phone?: PhoneNumber): Promise<void> };

@@ -3,7 +3,7 @@ import type { auditTrail } from '#application/audit-trail.ts';
 import { AUDIT_EVENTS, type AuditEvent, type AuditEventType } from '#domain/audit-event.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { pageOf, readCursor } from '../cursor.ts';
-import { pageFields } from '../fields.ts';
+import { pageFields, time } from '../fields.ts';
 import { route } from '../route.ts';
 import { instant } from '../views.ts';
 
@@ -21,12 +21,6 @@ const AuditEventView = z
     details: z.record(z.string(), z.unknown()),
   })
   .meta({ id: 'AuditEvent' });
-
-/** An instant that both Node and PostgreSQL know. */
-const time = z.iso
-  .datetime({ offset: true })
-  .max(40)
-  .refine((text) => Date.parse(text) >= 0, 'Give a time since 1970.');
 
 function auditEventView(event: AuditEvent): z.input<typeof AuditEventView> {
   return {

@@ -29,7 +29,7 @@ export type OperationsNeeds = { dependencies: Dependency[]; isStopping: () => bo
 
 /** What Kubernetes, balancers and resource servers ask. Liveness asks nobody: a dead database must not restart the service. */
 export function operationRoutes({ dependencies, isStopping, keys, issuer }: OperationsNeeds): Route[] {
-  const common = { method: 'GET', tag: 'Operations', access: 'public', problems: [] } as const;
+  const common = { method: 'GET', tag: 'Operations', access: 'public', neverBlocked: true, problems: [] } as const;
   const alive = Buffer.from('{"status":"ok"}');
   const live = (path: string) =>
     route({

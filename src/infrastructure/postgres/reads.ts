@@ -3,6 +3,7 @@ import { searchAccounts } from './account-search.ts';
 import { searchAuditEvents } from './audit-search.ts';
 import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
+import { ipBlockReads } from './ip-block-rows.ts';
 import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
 
 export function accountColumns(sql: Handle) {
@@ -17,6 +18,7 @@ export function sessionColumns(sql: Handle) {
 
 export function reads(sql: Handle): Reads {
   return {
+    ipBlocks: ipBlockReads(sql),
     audit: { search: (filter, before, limit) => searchAuditEvents(sql, filter, before, limit) },
     tickets: {
       async find<Context extends TicketContext>(purpose: string, secretHash: Buffer, most: number, at: Date) {

@@ -2,6 +2,7 @@ import type { Writes } from '#application/ports/store.ts';
 import { administrationWrites } from './administration-writes.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
+import { ipBlockWrites } from './ip-block-rows.ts';
 import { enqueue, record } from './parts.ts';
 import { accountColumns, reads, sessionColumns } from './reads.ts';
 import { type AccountRow, accountOf, arrayOf, proofsOf, type SessionRow, sessionOf, type WrittenProof } from './rows.ts';
@@ -128,6 +129,7 @@ export function writes(sql: Handle): Writes {
           auth_time = ${authTime} where id = ${id}`;
       },
     },
+    ipBlocks: { ...read.ipBlocks, ...ipBlockWrites(sql) },
     audit: {
       ...read.audit,
       async record(event) {
