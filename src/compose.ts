@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { administerUsers } from '#application/administer-users.ts';
 import { auditTrail } from '#application/audit-trail.ts';
 import { blockIps } from '#application/block-ips.ts';
+import { bootstrapAdmin } from '#application/bootstrap-admin.ts';
 import { changePassword } from '#application/change-password.ts';
 import { changeRoles } from '#application/change-roles.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
@@ -150,6 +151,11 @@ export async function compose(
   );
   const app = await buildServer({ ...services, ipBlocks, routes, settings, log });
   await app.ready();
+  if (config.BOOTSTRAP_ADMIN_EMAIL !== undefined && config.ROLE !== 'worker') {
+    const outcome = await bootstrapAdmin(services)(config.BOOTSTRAP_ADMIN_EMAIL);
+    if (outcome === 'suspended') log.warn('BOOTSTRAP_ADMIN_EMAIL names a suspended account: there is no admin');
+    else log.info({ outcome }, 'BOOTSTRAP_ADMIN_EMAIL');
+  }
 
   return {
     app,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseEmail } from '#domain/email.ts';
 import { parseRateLimit, type RateLimit } from '#domain/rate-limit.ts';
 import { parseFernetKey } from '#infrastructure/crypto/fernet.ts';
 
@@ -223,6 +224,10 @@ export const SETTINGS = {
     describe: 'standard, or strict: harder defaults (each can still be set alone)',
     schema: z.enum(['standard', 'strict']),
     default: 'standard',
+  },
+  BOOTSTRAP_ADMIN_EMAIL: {
+    describe: 'while nobody is an admin: makes the account of this address one at start, and mails a link to set its password',
+    schema: z.string().refine((address) => parseEmail(address) !== undefined, 'give an e-mail address'),
   },
   REGISTRATION_CONFLICTS: {
     describe: 'hide, or reveal: 409 for an address that has an account',

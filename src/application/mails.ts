@@ -1,4 +1,4 @@
-import { after, RESET_PASSWORD_TTL_SECONDS, VERIFY_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
+import { after, BOOTSTRAP_TTL_SECONDS, RESET_PASSWORD_TTL_SECONDS, VERIFY_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
 import * as messages from '#domain/messages.ts';
 import type { Role } from '#domain/roles.ts';
 import type { Needs } from './ports/services.ts';
@@ -45,6 +45,12 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
     recoveryCodesMade: (at: Date) => notice('recovery-codes-made', messages.recoveryCodesMadeMessage(productName, recoveryUrl), at),
     recoveryCodeUsed: (left: number, at: Date) =>
       notice('recovery-code-used', messages.recoveryCodeUsedMessage(productName, left, recoveryUrl), at),
+    bootstrapAdmin: (token: string, at: Date): OutboxMessage =>
+      courier.seal(
+        'bootstrap-admin',
+        messages.bootstrapAdminMessage(productName, `${frontendUrl}/reset-password#token=${token}`),
+        after(at, BOOTSTRAP_TTL_SECONDS),
+      ),
     accountSuspended: (at: Date) => notice('account-suspended', messages.accountSuspendedMessage(productName), at),
     accountRestored: (at: Date) => notice('account-restored', messages.accountRestoredMessage(productName, `${frontendUrl}/`), at),
     rolesChanged: (roles: readonly Role[], at: Date) =>

@@ -38,6 +38,7 @@ export const AUDIT_EVENTS = {
   SMS_REFUSED: { risk: 40, tells: 'A code was not sent: too many to this number, its range or in all (details.cap)' },
   PASSKEY_RENAMED: { risk: 0, tells: 'A passkey got another name' },
   PASSKEY_COUNTER_REGRESSED: { risk: 80, tells: 'A passkey counted backwards: its key may have been copied' },
+  ADMIN_BOOTSTRAPPED: { risk: 60, tells: 'The account of BOOTSTRAP_ADMIN_EMAIL became the first admin (details.before, details.after)' },
   USER_CHANGED: { risk: 20, tells: "Somebody who administers changed a user's profile (details.before, details.after)" },
   USER_SUSPENDED: { risk: 50, tells: 'A user was suspended; all sessions ended (details.before, details.after)' },
   USER_RESTORED: { risk: 30, tells: 'A suspended user may sign in again (details.before, details.after)' },

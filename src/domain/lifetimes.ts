@@ -15,6 +15,9 @@ export const VERIFY_EMAIL_TTL_SECONDS = 24 * 60 * 60;
 /** Shorter than the 24 hours that 63B 4.2.1.2 allows: a reset link is worth an account. */
 export const RESET_PASSWORD_TTL_SECONDS = 30 * 60;
 
+/** The link to the first admin's password: as long as 63B 4.2.1.2 allows, for who starts a service in the evening. */
+export const BOOTSTRAP_TTL_SECONDS = 24 * 60 * 60;
+
 export function after(instant: Date, seconds: number): Date {
   return new Date(instant.getTime() + seconds * 1000);
 }

@@ -13,6 +13,7 @@ export type MessageTemplate =
   | 'recovery-codes-made'
   | 'recovery-code-used'
   | 'second-factor-locked'
+  | 'bootstrap-admin'
   | 'account-suspended'
   | 'account-restored'
   | 'roles-changed';
@@ -160,6 +161,18 @@ export function secondFactorLockedMessage(product: string, recoveryUrl: string):
     ],
     action: { label: 'Set a new password', url: recoveryUrl },
     closing: 'Nobody got in by this.',
+  });
+}
+
+export function bootstrapAdminMessage(product: string, url: string): Message {
+  return message(product, `You are the first administrator of ${product}`, {
+    heading: 'You are the first administrator',
+    lines: [
+      `${product} was started with this address as that of its first administrator. Open this link to choose a password. It works once, for 24 hours.`,
+      'Then sign in and enrol a second factor: without one nothing can be administered.',
+    ],
+    action: { label: 'Choose a password', url },
+    closing: 'If you do not run this service, do nothing: without this step nobody can use the account.',
   });
 }
 

@@ -120,6 +120,15 @@ export type Passkey = PasskeyDescriptor & {
 /** What is enrolled, as its owner sees it. */
 export type Authenticators = { totp: Totp | null; phone: Phone | null; passkeys: Passkey[]; recoveryCodesLeft: number };
 
+export type NewAccount = {
+  id: string;
+  email: Email;
+  emailVerifiedAt: Date | null;
+  username: Username | null;
+  passwordHash: string | null;
+  roles: readonly Role[];
+};
+
 export type AccountChanges = {
   status?: AccountStatus;
   roles?: readonly Role[];
@@ -224,6 +233,8 @@ export interface Writes extends Reads {
       secretHash: Buffer,
       at: Date,
     ): Promise<{ accountId: string | null; context: Context } | null>;
+    /** Whether there is one that is neither used nor over. */
+    hasOpen(accountId: string, purpose: TicketPurpose, at: Date): Promise<boolean>;
     /** How often the open ticket of this purpose was tried; 0 when there is none. */
     triesOf(accountId: string, purpose: TicketPurpose, at: Date): Promise<number>;
   } & Reads['tickets'];
@@ -276,7 +287,13 @@ export interface Writes extends Reads {
     /** Locks these accounts, in the order of their ids. Those that are not there are left out. */
     lockAll(accountIds: readonly string[]): Promise<Account[]>;
     /** Whether an active account besides this one is an admin. Only told for sure in the queue of administration. */
-    hasOtherAdmin(accountId: string): Promise<boolean>;
+    hasOtherAdmin(accountId: string | null): Promise<boolean>;
+    /** Locks the account of this address. */
+    lockByEmail(canonicalEmail: string): Promise<AccountWithPassword | null>;
+    /** @returns false when the address or the name has an account */
+    create(account: NewAccount, at: Date): Promise<boolean>;
+    /** Takes from an account whose address nobody has verified what its registration gave it, and calls the address verified. */
+    reclaim(accountId: string, at: Date): Promise<void>;
     /** What is not given stays. @returns the account as it is now */
     change(accountId: string, changes: AccountChanges, at: Date): Promise<Account | 'username-taken' | null>;
     /** The account and everything that is its; audit events stay. */

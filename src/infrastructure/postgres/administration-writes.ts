@@ -7,7 +7,10 @@ import { type AccountRow, accountOf, arrayOf } from './rows.ts';
 /** One lock for all who change accounts of others: "admins" as a number. */
 const ADMINISTRATION = '107048236117875';
 
-type Verbs = Pick<Writes['accounts'], 'queueAdministration' | 'lockAll' | 'hasOtherAdmin' | 'change' | 'remove'>;
+type Verbs = Pick<
+  Writes['accounts'],
+  'queueAdministration' | 'lockAll' | 'hasOtherAdmin' | 'lockByEmail' | 'create' | 'reclaim' | 'change' | 'remove'
+>;
 
 /** The verbs on accounts of others. They are rare: to let them wait for each other is the simplest way to keep the last admin. */
 export function administrationWrites(sql: Handle): Verbs {
@@ -23,8 +26,28 @@ export function administrationWrites(sql: Handle): Verbs {
     },
     async hasOtherAdmin(accountId) {
       const rows = await sql`
-        select from accounts where 'admin' = any (roles) and status = 'active' and id <> ${accountId} limit 1`;
+        select from accounts where 'admin' = any (roles) and status = 'active' and id is distinct from ${accountId}::uuid limit 1`;
       return rows.length === 1;
+    },
+    async lockByEmail(canonicalEmail) {
+      const [row] = await sql<AccountRow[]>`
+        select ${accountColumns(sql)} from accounts a where a.email_canonical = ${canonicalEmail} for no key update`;
+      return row ? accountOf(row) : null;
+    },
+    async create({ id, email, emailVerifiedAt, username, passwordHash, roles }, at) {
+      const rows = await sql`
+        insert into accounts (id, email, email_canonical, email_verified_at, username, username_canonical, password_hash, roles,
+          created_at, updated_at)
+        values (${id}, ${email.given}, ${email.canonical}, ${emailVerifiedAt}, ${username?.given ?? null}, ${username?.canonical ?? null},
+          ${passwordHash}, ${arrayOf(roles)}::text::text[], ${at}, ${at})
+        on conflict do nothing returning id`;
+      return rows.length === 1;
+    },
+    async reclaim(accountId, at) {
+      await sql`
+        update accounts set email_verified_at = ${at}, updated_at = ${at}, password_hash = null, display_name = null, username = null,
+          username_canonical = null
+        where id = ${accountId} and email_verified_at is null`;
     },
     async change(accountId, { status, roles, displayName, username }, at) {
       const name = username?.canonical ?? null;
