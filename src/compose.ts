@@ -9,6 +9,7 @@ import { changePassword } from '#application/change-password.ts';
 import { changeRoles } from '#application/change-roles.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
+import { introspect } from '#application/introspect.ts';
 import { login } from '#application/login.ts';
 import { logout } from '#application/logout.ts';
 import { passkeySignIn } from '#application/passkey-sign-in.ts';
@@ -21,6 +22,7 @@ import { refresh } from '#application/refresh.ts';
 import { register } from '#application/register.ts';
 import { resendVerification } from '#application/resend-verification.ts';
 import { resetPassword } from '#application/reset-password.ts';
+import { revokeToken } from '#application/revoke-token.ts';
 import { sessions } from '#application/sessions.ts';
 import { smsMfa } from '#application/sms-mfa.ts';
 import { totp } from '#application/totp.ts';
@@ -33,6 +35,7 @@ import { blockIpsRoutes } from '#http/routes/block-ips.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
 import { changeRolesRoute } from '#http/routes/change-roles.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
+import { introspectRoutes } from '#http/routes/introspect.ts';
 import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
 import { mailboxRoute } from '#http/routes/mailbox.ts';
@@ -228,5 +231,6 @@ export function routesOf(services: Services): Route[] {
     changeRolesRoute(changeRoles(services)),
     auditTrailRoute(auditTrail(services)),
     ...blockIpsRoutes(blockIps(services)),
+    ...introspectRoutes(introspect(services), revokeToken(services)),
   ];
 }

@@ -1,15 +1,25 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs';
+import { clients } from './clients.ts';
 import { type Command, type Output, table, UsageMistake } from './command.ts';
 import { docs } from './docs.ts';
 import { keys } from './keys.ts';
 import { migrateCommand } from './migrate.ts';
 import { secretsCommand } from './secrets.ts';
 import { setup } from './setup.ts';
+import { users } from './users.ts';
 
 /** `npm run --silent latchkey -- COMMAND`: the operator's tool. Secrets are read from settings and files, never from the command line. */
 
-const COMMANDS: Record<string, Command> = { setup, migrate: migrateCommand, keys, secrets: secretsCommand, docs };
+const COMMANDS: Record<string, Command> = {
+  setup,
+  migrate: migrateCommand,
+  keys,
+  secrets: secretsCommand,
+  users,
+  clients,
+  docs,
+};
 
 export async function latchkey(argv: readonly string[], out: Output): Promise<number> {
   const [name, ...args] = argv;

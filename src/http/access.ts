@@ -8,7 +8,7 @@ import { permissionsOf } from '#domain/roles.ts';
 import { clientOf } from './client.ts';
 import { addLimitHeaders } from './limits.ts';
 import { RefusalError } from './problem.ts';
-import type { Access, Principal } from './route.ts';
+import type { Principal, SessionAccess } from './route.ts';
 
 type Needs = { store: Store; accessTokens: AccessTokens; secrets: Secrets; limiter: RateLimiter; clock: Clock; policy: Policy };
 
@@ -21,7 +21,7 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
  */
 export function accessCheck({ store, accessTokens, secrets, limiter, clock, policy }: Needs) {
   const { isRequired, stepUpMaxAgeSeconds } = policy.secondFactors;
-  return async (request: FastifyRequest, reply: FastifyReply, access: Exclude<Access, 'public'>): Promise<Principal> => {
+  return async (request: FastifyRequest, reply: FastifyReply, access: SessionAccess): Promise<Principal> => {
     const now = clock.now();
     const token = bearerOf(request);
     if (token === null) throw unauthenticated('Bearer');

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import type { ServiceClient } from '#application/ports/store.ts';
 import { isRefusal, refuse } from '#domain/problems.ts';
 import type { accessCheck } from './access.ts';
 import { bearerOf } from './access.ts';
@@ -8,23 +9,32 @@ import { limitConfig } from './limits.ts';
 import { lineStreams, NDJSON } from './lines.ts';
 import { RefusalError, sendProblem } from './problem.ts';
 import type { Access, Principal, Route } from './route.ts';
+import type { serviceCheck } from './service-access.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may call this route; one that does not say stops the start. */
     access?: Access;
     neverBlocked?: true;
+    takesForm?: true;
   }
   interface FastifyRequest {
     principal: Principal | null;
+    service: ServiceClient | null;
   }
 }
 
 /** Registers the routes and their aliases; every one is validated, limited, guarded and answered in the same way. */
-export function mount(app: FastifyInstance, routes: readonly Route[], authenticate: ReturnType<typeof accessCheck>, issuer: string): void {
+export function mount(
+  app: FastifyInstance,
+  routes: readonly Route[],
+  checks: Pick<Parts, 'authenticate' | 'authenticateService'>,
+  issuer: string,
+): void {
   app.decorateRequest('principal', null);
+  app.decorateRequest('service', null);
   const stream = lineStreams(app);
-  for (const route of routes) for (const url of urlsOf(route)) mountAt(app, route, url, { authenticate, stream, issuer });
+  for (const route of routes) for (const url of urlsOf(route)) mountAt(app, route, url, { ...checks, stream, issuer });
 }
 
 /** The paths of a route, its own first: the others are deprecated. */
@@ -51,10 +61,16 @@ export function requireAccess(app: FastifyInstance): void {
   });
 }
 
-type Parts = { authenticate: ReturnType<typeof accessCheck>; stream: ReturnType<typeof lineStreams>; issuer: string };
+type Parts = {
+  authenticate: ReturnType<typeof accessCheck>;
+  authenticateService: ReturnType<typeof serviceCheck>;
+  stream: ReturnType<typeof lineStreams>;
+  issuer: string;
+};
 
-function mountAt(app: FastifyInstance, route: Route, url: string, { authenticate, stream, issuer }: Parts): void {
+function mountAt(app: FastifyInstance, route: Route, url: string, { authenticate, authenticateService, stream, issuer }: Parts): void {
   const { access, body, params, query } = route;
+  const isLimited = route.path.startsWith('/api/') && (access === 'public' || !('serviceClient' in access));
   const isApi = route.path.startsWith('/api/');
   app.route({
     method: route.method,
@@ -62,13 +78,15 @@ function mountAt(app: FastifyInstance, route: Route, url: string, { authenticate
     config: {
       access,
       ...(route.neverBlocked ? { neverBlocked: true } : {}),
-      ...(isApi ? { rateLimit: limitConfig(route.limits ?? []) } : {}),
+      ...(route.takesForm ? { takesForm: true } : {}),
+      ...(isLimited ? { rateLimit: limitConfig(route.limits ?? []) } : {}),
     },
     ...(access === 'public'
       ? {}
       : {
           preParsing: async (request: FastifyRequest, reply: FastifyReply) => {
-            request.principal = await authenticate(request, reply, access);
+            if ('serviceClient' in access) request.service = await authenticateService(request);
+            else request.principal = await authenticate(request, reply, access);
           },
         }),
     handler: async (request, reply) => {
@@ -78,6 +96,7 @@ function mountAt(app: FastifyInstance, route: Route, url: string, { authenticate
         query: query ? parsed(query, request.query, '/query') : undefined,
         client: clientOf(request),
         principal: request.principal,
+        service: request.service,
         bearer: access === 'public' ? bearerOf(request) : null,
         ifNoneMatch: request.headers['if-none-match'],
         accept: request.headers.accept ?? '',

@@ -27,8 +27,9 @@ function edgeProblems({ access, neverBlocked, body, params, query, limits, path,
   if (path.startsWith('/api/')) codes.push('rate-limited');
   if (path.startsWith('/api/') || limits) codes.push('unavailable');
   if (access !== 'public') {
-    codes.push('unauthenticated', 'account-suspended');
-    if (access.stepUp || access.aal === 'aal2' || !access.beforeSecondFactor) codes.push('insufficient-user-authentication');
+    codes.push('unauthenticated', ...('serviceClient' in access ? [] : (['account-suspended'] as const)));
+    if (!('serviceClient' in access) && (access.stepUp || access.aal === 'aal2' || !access.beforeSecondFactor))
+      codes.push('insufficient-user-authentication');
   }
   return method === 'GET' || body ? codes : [...codes, 'unsupported-media-type'];
 }
@@ -66,7 +67,10 @@ export function openApiDocument(
     })),
     paths,
     components: {
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'An access token of this service' } },
+      securitySchemes: {
+        service: { type: 'http', scheme: 'basic', description: 'The credentials of a service (latchkey clients create)' },
+        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'An access token of this service' },
+      },
       schemas,
     },
   };
@@ -81,13 +85,18 @@ function operationOf(route: Route, url: string, index: number, schemas: Json): J
     summary: route.summary,
     ...(route.description === undefined ? {} : { description: route.description }),
     ...(index > 0 ? { deprecated: true } : {}),
-    security: route.access === 'public' ? [] : [{ bearer: [] }],
+    security: route.access === 'public' ? [] : [{ ['serviceClient' in route.access ? 'service' : 'bearer']: [] }],
     ...parametersOf(route, schemas),
     ...(route.body
       ? {
           requestBody: {
             required: !isOptional(route.body),
-            content: { 'application/json': { schema: toSchema(route.body, 'input', schemas) } },
+            content: Object.fromEntries(
+              ['application/json', ...(route.takesForm ? ['application/x-www-form-urlencoded'] : [])].map((mediaType) => [
+                mediaType,
+                { schema: toSchema(route.body as z.ZodType, 'input', schemas) },
+              ]),
+            ),
           },
         }
       : {}),

@@ -1,22 +1,25 @@
 import type { z } from 'zod';
-import type { Caller } from '#application/ports/store.ts';
+import type { Caller, ServiceClient } from '#application/ports/store.ts';
 import type { Acr } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import type { ProblemCode, Refusal } from '#domain/problems.ts';
 import type { RateLimitName } from '#domain/rate-limit.ts';
 import type { Permission } from '#domain/roles.ts';
 
-/** Who may call: everybody, or a live session of at least this strength with this permission. There is no default. */
-export type Access =
-  | 'public'
-  | {
-      aal: Acr;
-      permission?: Permission;
-      /** Sensitive: asks for a recent authentication, by both factors where the account holds two (RFC 9470). */
-      stepUp?: true;
-      /** Open to who has yet to enrol the second factor that is required of everybody. */
-      beforeSecondFactor?: true;
-    };
+/** Who may call: everybody, a service by its credentials, or a live session of at least this strength with this permission. No default. */
+export type Access = 'public' | ServiceAccess | SessionAccess;
+
+/** HTTP Basic; such a route has no limit by address, but for wrong credentials. */
+export type ServiceAccess = { serviceClient: true; aal?: never; permission?: never; stepUp?: never; beforeSecondFactor?: never };
+
+export type SessionAccess = {
+  aal: Acr;
+  permission?: Permission;
+  /** Sensitive: asks for a recent authentication, by both factors where the account holds two (RFC 9470). */
+  stepUp?: true;
+  /** Open to who has yet to enrol the second factor that is required of everybody. */
+  beforeSecondFactor?: true;
+};
 
 /** The caller of a route that is not public, read from the store for this request. */
 export type Principal = Caller;
@@ -28,6 +31,8 @@ export type Call<Body, Params, Query, Who> = {
   query: Query;
   client: Client;
   principal: Who;
+  /** The service that asks, where the route is for services. */
+  service: ServiceClient | null;
   /** The bearer token as sent, for the one public route that takes one if it is there (logout). */
   bearer: string | null;
   /** `If-None-Match`, for the routes that a client may keep a copy of. */
@@ -73,6 +78,8 @@ export type RouteDefinition<
   query?: Query;
   /** Answers blocked addresses too: what probes ask, and what verifies tokens of others. */
   neverBlocked?: true;
+  /** Takes its body as application/x-www-form-urlencoded too, as OAuth has it. */
+  takesForm?: true;
   /** A page or asset for people: not in the OpenAPI document. */
   hidden?: true;
   /** Of the success response; application/json unless it says otherwise. */
@@ -82,7 +89,7 @@ export type RouteDefinition<
   /** Of one line, where the route answers `Accept: application/x-ndjson` with lines. */
   line?: z.ZodType;
   handler: (
-    call: Call<z.output<Body>, z.output<Params>, z.output<Query>, Permitted extends 'public' ? null : Principal>,
+    call: Call<z.output<Body>, z.output<Params>, z.output<Query>, Permitted extends SessionAccess ? Principal : null>,
   ) => Promise<Answer | Refusal>;
 };
 

@@ -4,10 +4,11 @@ import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { AccessTokens, Clock, IpBlockList, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
+import { serviceClients } from '#application/service-clients.ts';
 import { refuse } from '#domain/problems.ts';
 import { accessCheck } from './access.ts';
 import { hostCheck } from './hosts.ts';
-import { installJsonBody } from './json-body.ts';
+import { installFormBody, installJsonBody } from './json-body.ts';
 import { installLimits } from './limits.ts';
 import { mount, requireAccess, urlsOf } from './mount.ts';
 import { openApiDocument } from './openapi.ts';
@@ -15,6 +16,7 @@ import { installNotFound, installProblems, malformedHttp, malformedUrl, RefusalE
 import { requestIdOf } from './request-id.ts';
 import type { Route } from './route.ts';
 import { installSecurityHeaders } from './security-headers.ts';
+import { serviceCheck } from './service-access.ts';
 
 export type HttpSettings = {
   issuer: string;
@@ -78,6 +80,7 @@ export async function buildServer({
   installProblems(app, issuer); // before any register: a child keeps what it finds
   requireAccess(app);
   installJsonBody(app);
+  installFormBody(app);
   greet(app, settings, ipBlocks);
   await installSecurityHeaders(app, issuer);
   if (settings.corsOrigins.length > 0) {
@@ -89,7 +92,9 @@ export async function buildServer({
     });
   }
   await installLimits(app, limiter);
-  mount(app, routes, accessCheck({ store, accessTokens, secrets, limiter, clock, policy }), issuer);
+  const authenticate = accessCheck({ store, accessTokens, secrets, limiter, clock, policy });
+  const authenticateService = serviceCheck({ clients: serviceClients({ store, secrets, clock }), limiter });
+  mount(app, routes, { authenticate, authenticateService }, issuer);
   await reference(app, openApiDocument(routes, urlsOf, { title: settings.productName, issuer, version: settings.version }));
   installNotFound(app, issuer, methodsByPath(routes));
   return app;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import Fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROLES, type Role } from '#domain/roles.ts';
@@ -76,7 +77,7 @@ describe('access', () => {
     const none = Buffer.from(JSON.stringify({ alg: 'none', typ: 'at+jwt' })).toString('base64url');
     const preAuth = await preAuthOf(service.api(), await personWithTotp(service));
     const wrong = [undefined, 'rubbish', preAuth, person.refreshToken, `${head}.${body}.`, `${none}.${body}.`, `${head}.${body}.AAAA`];
-    const guarded = service.routes.filter(({ access }) => access !== 'public');
+    const guarded = service.routes.filter(({ access }) => access !== 'public' && !('serviceClient' in access));
     expect(guarded.length).toBeGreaterThan(4);
     for (const { method, path } of guarded) {
       for (const prefix of ['/api/auth/', '/api/v1/auth/', '/auth/']) {
@@ -94,6 +95,31 @@ describe('access', () => {
     expect(codeOf(asCookie.body)).toBe('unauthenticated');
     const asRefresh = await service.api().post('/api/auth/refresh', { refresh_token: preAuth });
     expect(codeOf(asRefresh.body)).toBe('invalid-refresh-token');
+  });
+
+  it('[V8.3.1] to the routes of services is refused without the credentials of one, those of an admin among them', async () => {
+    const { accessToken } = await holderOf(service, 'admin');
+    const own = service.routes.filter(({ access }) => access !== 'public' && 'serviceClient' in access);
+    expect(own.map(({ path }) => path).sort()).toEqual(['/api/auth/introspect', '/api/auth/revoke']);
+    const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
+    const wrong = [
+      undefined,
+      `Bearer ${accessToken}`,
+      'Basic',
+      basic(''),
+      basic(':'),
+      basic('admin:admin'),
+      basic(`${randomUUID()}:${'A'.repeat(43)}`),
+    ];
+    for (const { path } of own) {
+      for (const authorization of wrong) {
+        const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
+        const answer = await service.api().request('POST', path, { body: { token: accessToken }, headers });
+        expect(`${path} ${answer.status} ${codeOf(answer.body)}`).toBe(`${path} 401 unauthenticated`);
+        expect(answer.headers['www-authenticate']).toMatch(/^Basic realm=/);
+      }
+    }
+    expect((await service.api().get('/api/auth/me', accessToken)).status).toBe(200);
   });
 
   it.each(Object.keys(ROLES) as Role[])('[V8.2.1] is what the permissions of %s are, on every route that asks for one', async (role) => {

@@ -9,6 +9,7 @@ import { until } from '#tests/support/until.ts';
 
 /** An answer without an end: what keeps its memory flat, and who ends it. */
 
+const nobody = () => Promise.reject(new Error('nobody asks'));
 const made = { lines: 0, isOver: false };
 const line = z.object({ text: z.string() });
 
@@ -40,7 +41,7 @@ async function served(): Promise<string> {
     line,
     handler: async () => ({ status: 200, lines: endless() }),
   });
-  mount(app, [lines], async () => Promise.reject(new Error('nobody asks')), 'http://localhost');
+  mount(app, [lines], { authenticate: nobody, authenticateService: nobody }, 'http://localhost');
   await app.listen({ port: 0, host: '127.0.0.1' });
   return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/lines`;
 }

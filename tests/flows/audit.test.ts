@@ -16,6 +16,7 @@ import {
 } from '#tests/support/people.ts';
 import { assertionOf, enrolPasskey, personWithTotp, preAuthOf, verifyMfa, wrongCode } from '#tests/support/second-factors.ts';
 import { startService } from '#tests/support/service.ts';
+import { serviceClient } from '#tests/support/service-clients.ts';
 import { totpCode } from '#tests/support/totp.ts';
 
 const service = await startService();
@@ -27,7 +28,7 @@ const api = service.api({ ip: IP, userAgent: 'Auditor/1.0\t{"level":50}' });
 const WRONG = 'wrong horse battery';
 
 /** What no request causes, and the tests that hold it. */
-const WITHOUT_REQUEST = ['ADMIN_BOOTSTRAPPED'] as const; // bootstrap-admin.test.ts
+const WITHOUT_REQUEST = ['ADMIN_BOOTSTRAPPED', 'USER_MADE', 'SERVICE_CLIENT_MADE', 'SERVICE_CLIENT_REVOKED'] as const; // bootstrap-admin, introspect
 
 const someUser = async () => `/api/admin/users/${(await signedInPerson(service)).id}`;
 
@@ -145,6 +146,13 @@ const CAUSES: Record<Exclude<AuditEventType, (typeof WITHOUT_REQUEST)[number]>, 
     const { accessToken } = await holderOf(service, 'admin');
     const { body } = await api.post('/api/admin/ip-blocks', { network: '192.0.2.251', reason: 'x' }, accessToken);
     return api.delete(`/api/admin/ip-blocks/${body.id}`, accessToken);
+  },
+  TOKEN_REVOKED: async () => {
+    const { authorization } = await serviceClient(service);
+    return api.request('POST', '/api/auth/revoke', {
+      body: { token: (await signedInPerson(service)).accessToken },
+      headers: { authorization },
+    });
   },
   AUDIT_EXPORTED: async () =>
     api.request('GET', '/api/admin/audit-events?type=LOGOUT', {

@@ -90,6 +90,8 @@ export interface AccessTokens {
   sign(claims: AccessClaims): Promise<string>;
   /** Signature, algorithm of the key, type, issuer, audience, times. @returns null for anything less than a valid one */
   verify(token: string, now: Date): { accountId: string; sessionId: string } | null;
+  /** Every claim of a valid one, as it stands in the token. */
+  claims(token: string, now: Date): Record<string, unknown> | null;
 }
 
 /** The keys that may verify a live token and the next one, as JWKS (RFC 7517). */

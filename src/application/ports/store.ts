@@ -45,6 +45,7 @@ export type AccountFilter = {
 export type AccountWithPassword = Account & { passwordHash: string | null };
 
 export type SessionEnd =
+  | 'revoked-by-service'
   | 'ended-by-admin'
   | 'suspended'
   | 'role-removed'
@@ -145,6 +146,9 @@ export type IpBlock = {
   createdAt: Date;
 } & ({ origin: 'manual'; endsAt: Date | null } | { origin: 'automatic'; endsAt: Date });
 
+/** A service that may ask about tokens. */
+export type ServiceClient = { id: string; name: string; createdAt: Date; revokedAt: Date | null };
+
 /** Which events to read; null: whichever. `from` is the first instant, `to` the first one after. */
 export type AuditFilter = {
   type: AuditEventType | null;
@@ -157,6 +161,12 @@ export type AuditFilter = {
 export type AuditPosition = { at: Date; id: string };
 
 export interface Reads {
+  serviceClients: {
+    /** One that is not revoked, with this hash of its secret. */
+    find(id: string, secretHash: Buffer): Promise<ServiceClient | null>;
+    /** The newest first. */
+    list(): Promise<ServiceClient[]>;
+  };
   ipBlocks: {
     /** Those that have not ended, newest first, older than `beforeId`; at most `limit`. */
     list(beforeId: string | null, limit: number, at: Date): Promise<IpBlock[]>;
@@ -313,6 +323,11 @@ export interface Writes extends Reads {
     lockWithProofs(sessionId: string, at: Date): Promise<SessionWithProofs | null>;
     setProofs(session: SessionWithProofs): Promise<void>;
   } & Reads['sessions'];
+  serviceClients: {
+    add(client: { id: string; name: string; secretHash: Buffer }, at: Date): Promise<void>;
+    /** @returns what it was, null when there is none or it was revoked before */
+    revoke(id: string, at: Date): Promise<ServiceClient | null>;
+  } & Reads['serviceClients'];
   ipBlocks: {
     /**
      * Every process knows it within two seconds. It takes the place of one of the same network that has ended or ends earlier by

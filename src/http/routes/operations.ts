@@ -19,6 +19,10 @@ const Metadata = z
     id_token_signing_alg_values_supported: z.array(z.string()),
     claims_supported: z.array(z.string()),
     acr_values_supported: z.array(z.string()),
+    introspection_endpoint: z.string(),
+    introspection_endpoint_auth_methods_supported: z.array(z.string()),
+    revocation_endpoint: z.string(),
+    revocation_endpoint_auth_methods_supported: z.array(z.string()),
     service_documentation: z.string(),
   })
   .meta({ id: 'Metadata' });
@@ -111,7 +115,11 @@ function metadataOf(issuer: string, keys: KeyPublisher): z.input<typeof Metadata
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: keys.algorithms(),
     claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'client_id', 'sid', 'auth_time', 'acr', 'amr', 'roles', 'scope'],
-    acr_values_supported: ['aal1'],
+    acr_values_supported: ['aal1', 'aal2'],
+    introspection_endpoint: `${issuer}/api/auth/introspect`,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic'],
+    revocation_endpoint: `${issuer}/api/auth/revoke`,
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic'],
     service_documentation: `${issuer}/docs`,
   };
 }

@@ -5,6 +5,7 @@ import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
 import { ipBlockReads } from './ip-block-rows.ts';
 import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
+import { serviceClientReads } from './service-client-rows.ts';
 
 export function accountColumns(sql: Handle) {
   return sql`a.id as account_id, a.email, a.email_verified_at, a.username, a.display_name, a.password_hash, a.status, a.roles,
@@ -19,6 +20,7 @@ export function sessionColumns(sql: Handle) {
 export function reads(sql: Handle): Reads {
   return {
     ipBlocks: ipBlockReads(sql),
+    serviceClients: serviceClientReads(sql),
     audit: { search: (filter, before, limit) => searchAuditEvents(sql, filter, before, limit) },
     tickets: {
       async find<Context extends TicketContext>(purpose: string, secretHash: Buffer, most: number, at: Date) {

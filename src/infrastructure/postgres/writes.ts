@@ -6,6 +6,7 @@ import { ipBlockWrites } from './ip-block-rows.ts';
 import { enqueue, record } from './parts.ts';
 import { accountColumns, reads, sessionColumns } from './reads.ts';
 import { type AccountRow, accountOf, arrayOf, proofsOf, type SessionRow, sessionOf, type WrittenProof } from './rows.ts';
+import { serviceClientWrites } from './service-client-rows.ts';
 import { insertSession } from './session-rows.ts';
 import { ticketWrites } from './ticket-writes.ts';
 
@@ -129,6 +130,7 @@ export function writes(sql: Handle): Writes {
           auth_time = ${authTime} where id = ${id}`;
       },
     },
+    serviceClients: { ...read.serviceClients, ...serviceClientWrites(sql) },
     ipBlocks: { ...read.ipBlocks, ...ipBlockWrites(sql) },
     audit: {
       ...read.audit,
