@@ -17,6 +17,11 @@ export function networkOf(ip: string): string {
   return `${prefix.join(':')}::/64`;
 }
 
+/** An address as it is kept and looked for: IPv4 that came over an IPv6 socket is IPv4. */
+export function plainAddress(ip: string): string {
+  return ip.toLowerCase().replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
+}
+
 /** An address as a number of its family; IPv4 written as IPv6 is IPv4. @returns undefined when it is no address */
 export function addressOf(ip: string): { family: 4 | 6; value: bigint } | undefined {
   const address = ip.toLowerCase().replace(/%.*$/, '');

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { Client } from '#domain/client.ts';
+import { plainAddress } from '#domain/network.ts';
 
 const LONGEST_USER_AGENT = 512;
 
@@ -7,5 +8,5 @@ const LONGEST_USER_AGENT = 512;
 export function clientOf(request: FastifyRequest): Client {
   const agent = request.headers['user-agent'];
   const userAgent = agent === undefined ? null : agent.slice(0, LONGEST_USER_AGENT).replace(/\p{Cc}/gu, ' ');
-  return { ip: request.ip, userAgent, requestId: request.id };
+  return { ip: plainAddress(request.ip), userAgent, requestId: request.id };
 }

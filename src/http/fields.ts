@@ -22,11 +22,13 @@ export const oneLine = (longest: number) =>
 
 export const displayName = oneLine(100);
 
-/** An instant that both Node and PostgreSQL know. */
+const YEAR_10000_MS = Date.UTC(10_000, 0);
+
+/** An instant that Node and PostgreSQL write alike. */
 export const time = z.iso
   .datetime({ offset: true })
   .max(40)
-  .refine((text) => Date.parse(text) >= 0, 'Give a time since 1970.');
+  .refine((text) => Date.parse(text) >= 0 && Date.parse(text) < YEAR_10000_MS, 'Give a time between 1970 and 9999.');
 
 export const deviceName = displayName.describe('shown in the list of sessions');
 

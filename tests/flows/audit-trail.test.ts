@@ -64,6 +64,13 @@ describe('the audit trail', () => {
     expect(Math.min(...risks, 100)).toBeGreaterThanOrEqual(50);
   });
 
+  it('keeps and finds an IPv4 address as one, however it came', async () => {
+    for (const ip of ['::ffff:203.0.113.78', '::FFFF:203.0.113.78', '203.0.113.78']) {
+      await tryLogin(service.api({ ip }), { email: newEmail(), password: 'wrong' });
+    }
+    for (const ip of ['203.0.113.78', '::ffff:203.0.113.78']) expect((await asked(`ip=${ip}`)).events).toHaveLength(3);
+  });
+
   it.each([
     'type=GONE',
     'user_id=x',
@@ -71,6 +78,8 @@ describe('the audit trail', () => {
     'min_risk=101',
     'from=yesterday',
     'from=0000-01-01T00:00:00Z',
+    'to=9999-12-31T23:59:59-14:00',
+    `cursor=${Buffer.from('[1,"0000-01-01T00:00:00Z","00000000-0000-7000-8000-000000000000"]').toString('base64url')}`,
     'to=2026-13-01T00:00:00Z',
     'cursor=x',
     `cursor=${Buffer.from('[1,"2026-01-01T00:00:00Z","x"]').toString('base64url')}`,

@@ -9,7 +9,7 @@ import { until } from '#tests/support/until.ts';
 
 const service = await startService();
 const { sql, clock } = service;
-const other = await startService({ database: service.database, clock });
+const other = await startService({ settings: { DATABASE_POOL_SIZE: '3' }, database: service.database, clock });
 const api = service.api({ ip: '198.51.100.1' });
 const admin = await holderOf(service, 'admin');
 afterAll(async () => {
@@ -95,10 +95,14 @@ describe('a block', () => {
     expect(answer.body.errors[0]).toMatchObject({ pointer: '/network', detail: expect.stringMatching(/^(It|Give) /) });
   });
 
-  it.each([{ ends_at: '2020-01-01T00:00:00Z' }, { ends_at: 'soon' }, { reason: '' }, { reason: 'two\nlines' }, { origin: 'automatic' }])(
-    'with %j is refused as a bad request',
-    async (more) => expectProblem(await block('203.0.113.2', more), 'invalid-request'),
-  );
+  it.each([
+    { ends_at: '2020-01-01T00:00:00Z' },
+    { ends_at: 'soon' },
+    { ends_at: '9999-12-31T23:59:59-14:00' },
+    { reason: '' },
+    { reason: 'two\nlines' },
+    { origin: 'automatic' },
+  ])('with %j is refused as a bad request', async (more) => expectProblem(await block('203.0.113.2', more), 'invalid-request'));
 
   it('of a network that is blocked is refused, though fifty come at once', async () => {
     const answers = await Promise.all(Array.from({ length: 50 }, () => block('203.0.113.3')));

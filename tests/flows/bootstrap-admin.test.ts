@@ -25,7 +25,7 @@ afterEach(async () => {
 
 /** A start of a replica, with the setting unless the test says otherwise. */
 async function start(settings: Record<string, string> = { BOOTSTRAP_ADMIN_EMAIL: EMAIL }): Promise<TestService> {
-  const service = await startService({ settings, database, clock });
+  const service = await startService({ settings: { DATABASE_POOL_SIZE: '3', ...settings }, database, clock });
   running.push(service);
   return service;
 }

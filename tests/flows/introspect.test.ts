@@ -113,7 +113,11 @@ describe('the credentials of a service', () => {
   });
 
   it('[V6.3.1] cannot be guessed at will, while those who have them are not held up', async () => {
-    const limited = await startService({ settings: { RATE_LIMIT_PER_IP: '5/hour' }, database: service.database, clock });
+    const limited = await startService({
+      settings: { RATE_LIMIT_PER_IP: '5/hour', DATABASE_POOL_SIZE: '3' },
+      database: service.database,
+      clock,
+    });
     try {
       const ask = (given: string) =>
         limited.api().request('POST', '/api/auth/introspect', { body: { token: 'x' }, headers: { authorization: given } });

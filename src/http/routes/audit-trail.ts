@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { auditTrail } from '#application/audit-trail.ts';
 import { AUDIT_EVENTS, type AuditEvent, type AuditEventType } from '#domain/audit-event.ts';
+import { plainAddress } from '#domain/network.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { pageOf, readCursor } from '../cursor.ts';
 import { pageFields, time } from '../fields.ts';
@@ -63,13 +64,13 @@ export function auditTrailRoute(use: ReturnType<typeof auditTrail>) {
     },
     line: AuditEventView,
     async handler({ query, principal, client, accept }) {
-      const position = readCursor(query.cursor, z.tuple([z.iso.datetime(), z.uuid()]));
+      const position = readCursor(query.cursor, z.tuple([time, z.uuid()]));
       if (isRefusal(position)) return position;
       const before = position && { at: new Date(position[0]), id: position[1] };
       const filter = {
         type: query.type ?? null,
         accountId: query.user_id ?? null,
-        ip: query.ip ?? null,
+        ip: query.ip === undefined ? null : plainAddress(query.ip),
         minRisk: query.min_risk,
         from: query.from === undefined ? null : new Date(query.from),
         to: query.to === undefined ? null : new Date(query.to),
