@@ -9,7 +9,7 @@ import { eraseAccount } from './erase-account.ts';
 import { accountLane, identifierHash, identifiersOf } from './login-identifier.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, AccountFilter, AccountStatus, Caller } from './ports/store.ts';
+import type { Account, AccountFilter, AccountStatus, Caller, FoundAccount } from './ports/store.ts';
 import { secondFactorThrottle } from './second-factor-throttle.ts';
 import { MOST_LISTED } from './sessions.ts';
 
@@ -23,9 +23,9 @@ export function administerUsers(needs: Needs<'store' | 'secrets' | 'courier' | '
   const throttle = secondFactorThrottle(needs);
 
   return {
-    /** Newest first. @returns one more than `limit` when there are more */
-    list: (filter: AccountFilter, beforeId: string | null, limit: number): Promise<Account[]> =>
-      store.read((records) => records.accounts.search(filter, beforeId, limit + 1)),
+    /** Newest first, or by what begins with the prefix. @returns one more than `limit` when there are more */
+    list: (filter: AccountFilter, after: string | null, limit: number): Promise<FoundAccount[]> =>
+      store.read((records) => records.accounts.search(filter, after, limit + 1)),
 
     find: (id: string): Promise<UserInDetail | Refusal<'not-found'>> =>
       store.read(async ({ accounts, authenticators, sessions }) => {

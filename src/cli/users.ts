@@ -17,7 +17,7 @@ export const users: Command = {
 
 create  makes an account; roles are ${Object.keys(ROLES).join(', ')} (default: user). --verified: the address is known to be theirs.
         Without --password-stdin they set a password by mail ("forgotten password")
-list    the newest ${MOST_LISTED} that match
+list    at most ${MOST_LISTED} that match, the newest first or by what begins with PREFIX
 
 Example:
   head -c 24 /dev/urandom | base64 | latchkey users create --email ada@example.com --role staff --verified --password-stdin`,
@@ -62,7 +62,7 @@ async function list(args: string[], out: Output): Promise<number> {
   };
   const found = await withServices(out, ({ store }) => store.read((records) => records.accounts.search(filter, null, MOST_LISTED)));
   if (values.json) {
-    const shown = found.map(({ id, email, emailVerifiedAt, username, status, roles, createdAt }) => ({
+    const shown = found.map(({ account: { id, email, emailVerifiedAt, username, status, roles, createdAt } }) => ({
       id,
       email,
       email_verified: emailVerifiedAt !== null,
@@ -74,7 +74,13 @@ async function list(args: string[], out: Output): Promise<number> {
     out.print(JSON.stringify(shown, null, 2));
     return 0;
   }
-  const rows = found.map(({ id, email, status, roles, createdAt }) => [id, email, status, roles.join(','), createdAt.toISOString()]);
+  const rows = found.map(({ account: { id, email, status, roles, createdAt } }) => [
+    id,
+    email,
+    status,
+    roles.join(','),
+    createdAt.toISOString(),
+  ]);
   for (const line of table([['ID', 'EMAIL', 'STATUS', 'ROLES', 'MADE'], ...rows])) out.print(line);
   return 0;
 }

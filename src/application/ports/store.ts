@@ -42,6 +42,9 @@ export type AccountFilter = {
   status: AccountStatus | null;
 };
 
+/** With where it stands in its list: an id without a prefix, what begins with it otherwise. */
+export type FoundAccount = { account: Account; position: string };
+
 export type AccountWithPassword = Account & { passwordHash: string | null };
 
 export type SessionEnd =
@@ -200,8 +203,8 @@ export interface Reads {
     /** For the password policy and the mail of whoever holds this ticket; does not use the ticket up. */
     findByTicket(purpose: TicketPurpose, secretHash: Buffer, at: Date): Promise<Account | null>;
     findWithPassword(accountId: string): Promise<AccountWithPassword | null>;
-    /** Newest first, older than `beforeId`; at most `limit`. */
-    search(filter: AccountFilter, beforeId: string | null, limit: number): Promise<Account[]>;
+    /** Newest first, or, with a prefix, by what begins with it; those behind the position `after`, at most `limit`. */
+    search(filter: AccountFilter, after: string | null, limit: number): Promise<FoundAccount[]>;
     /** When the lane is locked until, if it is. */
     findLock(key: ThrottleKey, at: Date): Promise<Date | null>;
   };

@@ -5,7 +5,7 @@ import { parseEmail } from '#domain/email.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { parseUsername } from '#domain/username.ts';
 import { pageOf, readCursor } from '../cursor.ts';
-import { accountStatus, displayName, pageFields, role, username } from '../fields.ts';
+import { accountStatus, displayName, oneLine, pageFields, role, username } from '../fields.ts';
 import { type Route, route } from '../route.ts';
 import { Method, User, userView } from '../views.ts';
 
@@ -38,24 +38,24 @@ export function administerUsersRoutes(use: ReturnType<typeof administerUsers>): 
       method: 'GET',
       path: '/api/admin/users',
       tag: common.tag,
-      summary: 'Users, the newest first',
+      summary: 'Users, the newest first; with a query, by what begins with it',
       access: { aal: 'aal2', permission: 'users:read' },
       problems: [],
       query: z.strictObject({
-        query: z.string().min(1).max(254).optional().describe('what the e-mail address or the user name begins with'),
+        query: oneLine(254).optional().describe('what the e-mail address or the user name begins with'),
         role: role.optional(),
         status: accountStatus.optional(),
         ...pageFields,
       }),
       responses: { 200: { description: 'A page of users', schema: Users } },
       async handler({ query }) {
-        const position = readCursor(query.cursor, z.tuple([z.uuid()]));
+        const position = readCursor(query.cursor, z.tuple([query.query === undefined ? z.uuid() : oneLine(254)]));
         if (isRefusal(position)) return position;
         const prefix = query.query === undefined ? null : canonicalPrefix(query.query);
         const filter = { prefix, role: query.role ?? null, status: query.status ?? null };
         const found = await use.list(filter, position?.[0] ?? null, query.limit);
-        const { items, nextCursor } = pageOf(found, query.limit, ({ id }) => [id]);
-        return { status: 200, body: { users: items.map(administeredUserView), next_cursor: nextCursor } };
+        const { items, nextCursor } = pageOf(found, query.limit, ({ position }) => [position]);
+        return { status: 200, body: { users: items.map(({ account }) => administeredUserView(account)), next_cursor: nextCursor } };
       },
     }),
     route({

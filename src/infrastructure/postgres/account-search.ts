@@ -1,4 +1,4 @@
-import type { Account, AccountFilter, AccountStatus } from '#application/ports/store.ts';
+import type { AccountFilter, AccountStatus, FoundAccount } from '#application/ports/store.ts';
 import type { Role } from '#domain/roles.ts';
 import type { Handle } from './connect.ts';
 import { type AccountRow, accountOf } from './rows.ts';
@@ -7,26 +7,40 @@ import { type AccountRow, accountOf } from './rows.ts';
 const BEHIND = '\x7f';
 
 /**
- * A page of accounts, newest first. Roles and states are written out, not passed: each role has an index of its own, and the plan
- * knows how many are suspended. A prefix is looked up first and sorted then: read in the order of ids, a rare one would read all.
+ * A page of accounts: the newest first, or, with a prefix, by what begins with it. So every page is read in the order of an index and
+ * costs the same however many there are. Roles and states are written out, not passed: each role has an index of its own, and
+ * the plan knows how few are suspended.
  */
 export async function searchAccounts(
   sql: Handle,
   { prefix, role, status }: AccountFilter,
-  beforeId: string | null,
+  after: string | null,
   limit: number,
-): Promise<Account[]> {
-  const within = (column: 'email_canonical' | 'username_canonical') =>
-    sql`select * from accounts where ${sql(column)} ~>=~ ${prefix} and ${sql(column)} ~<~ ${prefix + BEHIND}`;
-  const from = prefix === null ? sql`accounts` : sql`(${within('email_canonical')} union ${within('username_canonical')} offset 0)`;
-  const rows = await sql<AccountRow[]>`
-    select a.id as account_id, a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status, a.roles,
-      a.created_at as account_created_at
-    from ${from} as a
-    where ${beforeId === null ? sql`true` : sql`a.id < ${beforeId}`} and ${role === null ? sql`true` : holds(sql, role)}
-      and ${status === null ? sql`true` : is(sql, status)}
-    order by a.id desc limit ${limit}`;
-  return rows.map(accountOf);
+): Promise<FoundAccount[]> {
+  const columns = sql`a.id as account_id, a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status,
+    a.roles, a.created_at as account_created_at`;
+  const filters = sql`${role === null ? sql`true` : holds(sql, role)} and ${status === null ? sql`true` : is(sql, status)}`;
+  if (prefix === null) {
+    const rows = await sql<(AccountRow & { position: string })[]>`
+      select ${columns}, a.id::text as position from accounts a where ${after === null ? sql`true` : sql`a.id < ${after}`} and ${filters}
+      order by a.id desc limit ${limit}`;
+    return rows.map((row) => ({ account: accountOf(row), position: row.position }));
+  }
+  const end = prefix + BEHIND;
+  // Bytes are compared, as the indexes do. An address holds an @ and a name none: no two positions are the same.
+  const beginning = (column: 'email_canonical' | 'username_canonical') => sql`
+    a.${sql(column)} ~>=~ ${prefix} and a.${sql(column)} ~<~ ${end} and ${after === null ? sql`true` : sql`a.${sql(column)} ~>~ ${after}`}
+    and ${filters}`;
+  const rows = await sql<(AccountRow & { position: string })[]>`
+    select * from (
+      (select ${columns}, a.email_canonical as position from accounts a where ${beginning('email_canonical')}
+        order by a.email_canonical using ~<~ limit ${limit})
+      union all
+      (select ${columns}, a.username_canonical as position from accounts a where ${beginning('username_canonical')}
+        and not (a.email_canonical ~>=~ ${prefix} and a.email_canonical ~<~ ${end})
+        order by a.username_canonical using ~<~ limit ${limit})
+    ) as found order by position using ~<~ limit ${limit}`;
+  return rows.map((row) => ({ account: accountOf(row), position: row.position }));
 }
 
 function holds(sql: Handle, role: Role) {

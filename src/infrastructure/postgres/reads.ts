@@ -50,7 +50,7 @@ export function reads(sql: Handle): Reads {
         const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a where a.id = ${accountId}`;
         return row ? accountOf(row) : null;
       },
-      search: (filter, beforeId, limit) => searchAccounts(sql, filter, beforeId, limit),
+      search: (filter, after, limit) => searchAccounts(sql, filter, after, limit),
       async findLock({ identifierHash, network }, at) {
         const [row] = await sql<{ locked_until: Date }[]>`
           select locked_until from login_throttles

@@ -147,9 +147,11 @@ it('every question of the store is answered by an index: no table is read from e
       }
       for (const role of ['moderator', 'staff', 'admin', null] as const) {
         await accounts.search({ prefix: null, role, status: null }, null, 50);
-        await accounts.search({ prefix: 'zz', role, status: 'active' }, known.id, 50);
+        await accounts.search({ prefix: 'zz', role, status: 'active' }, 'zzz', 50);
       }
       await accounts.search({ prefix: null, role: 'user', status: 'suspended' }, known.id, 50);
+      await accounts.search({ prefix: 'n', role: null, status: null }, null, 2); // all of them begin so
+      await accounts.search({ prefix: '1', role: 'user', status: null }, '1', 2);
     });
     await store.transaction(async (tx) => {
       await tx.tickets.redeem('verify-email', asked.ticket.secretHash, at);
