@@ -3,14 +3,20 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { accessToken } from '#application/access-token.ts';
 import { activity } from '#application/activity.ts';
+import { administerUsers } from '#application/administer-users.ts';
+import { auditTrail } from '#application/audit-trail.ts';
+import { blockIps } from '#application/block-ips.ts';
+import { bootstrapAdmin } from '#application/bootstrap-admin.ts';
 import { changeEmail } from '#application/change-email.ts';
 import { changePassword } from '#application/change-password.ts';
 import { changeProfile } from '#application/change-profile.ts';
+import { changeRoles } from '#application/change-roles.ts';
 import { deleteAccount } from '#application/delete-account.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
 import { eraseAccounts } from '#application/erase-accounts.ts';
 import { exportAccount } from '#application/export-account.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
+import { introspect } from '#application/introspect.ts';
 import { keepAccount } from '#application/keep-account.ts';
 import { login } from '#application/login.ts';
 import { logout } from '#application/logout.ts';
@@ -27,6 +33,7 @@ import { reportSignIn } from '#application/report-sign-in.ts';
 import { resendVerification } from '#application/resend-verification.ts';
 import { resetPassword } from '#application/reset-password.ts';
 import { revertEmail } from '#application/revert-email.ts';
+import { revokeToken } from '#application/revoke-token.ts';
 import { sessionMoved } from '#application/session-moved.ts';
 import { sessions } from '#application/sessions.ts';
 import { smsMfa } from '#application/sms-mfa.ts';
@@ -36,13 +43,18 @@ import { verifyMfa } from '#application/verify-mfa.ts';
 import type { Route } from '#http/route.ts';
 import { accessTokenRoute } from '#http/routes/access-token.ts';
 import { activityRoute } from '#http/routes/activity.ts';
+import { administerUsersRoutes } from '#http/routes/administer-users.ts';
+import { auditTrailRoute } from '#http/routes/audit-trail.ts';
+import { blockIpsRoutes } from '#http/routes/block-ips.ts';
 import { changeEmailRoutes } from '#http/routes/change-email.ts';
 import { changePasswordRoute } from '#http/routes/change-password.ts';
 import { changeProfileRoute } from '#http/routes/change-profile.ts';
+import { changeRolesRoute } from '#http/routes/change-roles.ts';
 import { csrfRoute } from '#http/routes/csrf.ts';
 import { deleteAccountRoutes } from '#http/routes/delete-account.ts';
 import { exportAccountRoute } from '#http/routes/export-account.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
+import { introspectRoutes } from '#http/routes/introspect.ts';
 import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
 import { mailboxRoute } from '#http/routes/mailbox.ts';
@@ -80,6 +92,7 @@ import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts
 import { oneTimePasswords } from '#infrastructure/otp/one-time-passwords.ts';
 import { phoneNumbers } from '#infrastructure/phone/phone-numbers.ts';
 import { type DatabaseAddress, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { watchIpBlocks } from '#infrastructure/postgres/ip-block-list.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
@@ -175,8 +188,16 @@ export async function compose(
     allowedHosts: config.ALLOWED_HOSTS,
     trustProxy: config.TRUST_PROXY,
   };
-  const app = await buildServer({ ...services, hasMoved: sessionMoved(services), routes, settings, log });
+  const ipBlocks = await watchIpBlocks(database, clock, (error) =>
+    log.warn({ err: error }, 'blocked addresses cannot be looked up; the last list stays in use'),
+  );
+  const app = await buildServer({ ...services, hasMoved: sessionMoved(services), ipBlocks, routes, settings, log });
   await app.ready();
+  if (config.BOOTSTRAP_ADMIN_EMAIL !== undefined && config.ROLE !== 'worker') {
+    const outcome = await bootstrapAdmin(services)(config.BOOTSTRAP_ADMIN_EMAIL);
+    if (outcome === 'suspended') log.warn('BOOTSTRAP_ADMIN_EMAIL names a suspended account: there is no admin');
+    else log.info({ outcome }, 'BOOTSTRAP_ADMIN_EMAIL');
+  }
 
   return {
     app,
@@ -188,6 +209,7 @@ export async function compose(
       await dispatcher?.stop();
       post.close();
       await eraser?.stop();
+      ipBlocks.stop();
       keyring.stop();
       await limits.close();
       await database.close();
@@ -290,5 +312,10 @@ export function routesOf(services: Services): Route[] {
     ...webauthnRoutes(passkeys(services), passkeySignIn(services), finishSignIn),
     ...smsMfaRoutes(smsMfa(services)),
     changePasswordRoute(changePassword(services)),
+    ...administerUsersRoutes(administerUsers(services)),
+    changeRolesRoute(changeRoles(services)),
+    auditTrailRoute(auditTrail(services)),
+    ...blockIpsRoutes(blockIps(services)),
+    ...introspectRoutes(introspect(services), revokeToken(services)),
   ];
 }

@@ -249,6 +249,10 @@ export const SETTINGS = {
     schema: z.enum(['standard', 'strict']),
     default: 'standard',
   },
+  BOOTSTRAP_ADMIN_EMAIL: {
+    describe: 'while nobody is an admin: makes the account of this address one at start, and mails a link to set its password',
+    schema: z.string().refine((address) => parseEmail(address) !== undefined, 'give an e-mail address'),
+  },
   REGISTRATION_CONFLICTS: {
     describe: 'hide, or reveal: 409 for an address that has an account',
     schema: z.enum(['hide', 'reveal']),

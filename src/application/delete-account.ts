@@ -1,7 +1,9 @@
 import type { Client } from '#domain/client.ts';
 import { after, daysInSeconds } from '#domain/lifetimes.ts';
+import type { Refusal } from '#domain/problems.ts';
+import { lastAdmin } from './administration.ts';
 import { auditEvent } from './audit.ts';
-import { eraseAccount } from './erase-accounts.ts';
+import { eraseAccount } from './erase-account.ts';
 import { type ChangeRefusal, changeFactors } from './factor-changes.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
@@ -16,17 +18,20 @@ export function deleteAccount(needs: Needs<'store' | 'secrets' | 'courier' | 'cl
    * Until then a link in the mail keeps it. Its address and name stay held for as long, so that nobody else slips into them. Without
    * a grace it is erased in this very moment, the mail that would tell of it included (docs/adr/0012).
    */
-  return async (caller: Caller, client: Client): Promise<null | ChangeRefusal> => {
+  return async (caller: Caller, client: Client): Promise<null | ChangeRefusal | Refusal<'conflict'>> => {
     const at = clock.now();
     const graceSeconds = daysInSeconds(policy.deletionGraceDays);
     const ticket = secrets.ticket();
-    const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx, { session }) => {
-      const { account } = caller;
+    const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx, { account, session }) => {
+      const last = await lastAdmin(tx, account);
+      if (last) return last;
       const ended = await tx.sessions.endAll(account.id, 'account-deleted', at);
       const about = { accountId: account.id, sessionId: session.id, details: { ended, grace_days: policy.deletionGraceDays } };
       await tx.audit.record(auditEvent(secrets, 'ACCOUNT_DELETED', client, at, about));
       if (graceSeconds === 0) {
-        await eraseAccount(secrets, tx, account, client, at);
+        await eraseAccount(needs, tx, account);
+        const erased = { accountId: account.id, details: { reason: 'asked-for' } };
+        await tx.audit.record(auditEvent(secrets, 'ACCOUNT_ERASED', client, at, erased));
         return null;
       }
       const eraseAt = after(at, graceSeconds);

@@ -5,7 +5,7 @@ import { type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
-import type { Caller, SessionWithProofs, Writes } from './ports/store.ts';
+import type { Account, Caller, SessionWithProofs, Writes } from './ports/store.ts';
 import { lowerSession } from './raise-session.ts';
 
 export type ChangeRefusal = Refusal<'unauthenticated' | 'account-suspended' | 'insufficient-user-authentication'>;
@@ -18,6 +18,7 @@ const PROVED_BY: Record<Method, Factor[]> = { totp: ['totp'], sms: ['sms'], weba
 /**
  * Changes authenticators under the account's lock. Session, status and step-up are looked at once more there, before anything is
  * written: a reset, a logout or an enrolment that came in between decides.
+ * @param isAdministration whether it may take the last admin away: such changes wait for each other
  * @param asks `step-up` for what begins or weakens, `strength` for what ends an enrolment that began with step-up
  */
 export async function changeFactors<T>(
@@ -25,16 +26,18 @@ export async function changeFactors<T>(
   { account, session: { id: sessionId } }: Caller,
   asks: 'step-up' | 'strength',
   at: Date,
-  change: (tx: Writes, held: { session: SessionWithProofs; enrolled: SecondFactor[] }) => Promise<T>,
+  change: (tx: Writes, held: { account: Account; session: SessionWithProofs; enrolled: SecondFactor[] }) => Promise<T>,
+  { isAdministration = false } = {},
 ): Promise<T | ChangeRefusal> {
   return await store.transaction(async (tx) => {
+    if (isAdministration) await tx.accounts.queueAdministration();
     const current = await tx.accounts.lock(account.id);
     const session = current && (await tx.sessions.lockWithProofs(sessionId, at));
     if (!session) return refuse('unauthenticated');
     if (current.status === 'suspended') return refuse('account-suspended');
     const enrolled = await tx.authenticators.secondFactors(account.id);
     const maxAgeSeconds = asks === 'step-up' ? policy.secondFactors.stepUpMaxAgeSeconds : null;
-    return refuseWithoutStepUp(session, enrolled, maxAgeSeconds, at) ?? (await change(tx, { session, enrolled }));
+    return refuseWithoutStepUp(session, enrolled, maxAgeSeconds, at) ?? (await change(tx, { account: current, session, enrolled }));
   });
 }
 

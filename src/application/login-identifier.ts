@@ -2,6 +2,7 @@ import { parseEmail } from '#domain/email.ts';
 import type { ThrottleKey } from '#domain/lockout.ts';
 import { networkOf } from '#domain/network.ts';
 import type { Needs } from './ports/services.ts';
+import type { Account } from './ports/store.ts';
 
 export type LoginIdentifier = { kind: 'email' | 'username'; canonical: string };
 
@@ -26,4 +27,10 @@ export function accountLane(secrets: Needs<'secrets'>['secrets'], accountId: str
 
 export function identifierHash(secrets: Needs<'secrets'>['secrets'], { kind, canonical }: LoginIdentifier): Buffer {
   return secrets.identifierHash(`${kind}:${canonical}`);
+}
+
+/** Everything that this account can be signed in to by, in the form that failures are counted by. */
+export function identifiersOf({ email, username }: Pick<Account, 'email' | 'username'>): LoginIdentifier[] {
+  const byEmail = { kind: 'email' as const, canonical: parseEmail(email)?.canonical ?? email.toLowerCase() };
+  return username === null ? [byEmail] : [byEmail, { kind: 'username' as const, canonical: username.toLowerCase() }];
 }

@@ -1,6 +1,7 @@
 import * as accountMessages from '#domain/account-messages.ts';
 import {
   after,
+  BOOTSTRAP_TTL_SECONDS,
   CHANGE_EMAIL_TTL_SECONDS,
   daysInSeconds,
   RESET_PASSWORD_TTL_SECONDS,
@@ -9,6 +10,7 @@ import {
 } from '#domain/lifetimes.ts';
 import { dress, type Letter } from '#domain/mail-layout.ts';
 import * as messages from '#domain/messages.ts';
+import type { Role } from '#domain/roles.ts';
 import type { Needs } from './ports/services.ts';
 import type { OutboxMessage } from './ports/store.ts';
 
@@ -86,6 +88,16 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
     recoveryCodesMade: (at: Date) => notice('recovery-codes-made', messages.recoveryCodesMadeMessage(productName, recoveryUrl), at),
     recoveryCodeUsed: (left: number, at: Date) =>
       notice('recovery-code-used', messages.recoveryCodeUsedMessage(productName, left, recoveryUrl), at),
+    bootstrapAdmin: (token: string, at: Date): OutboxMessage =>
+      seal(
+        'bootstrap-admin',
+        messages.bootstrapAdminMessage(productName, `${frontendUrl}/reset-password#token=${token}`),
+        after(at, BOOTSTRAP_TTL_SECONDS),
+      ),
+    accountSuspended: (at: Date) => notice('account-suspended', messages.accountSuspendedMessage(productName), at),
+    accountRestored: (at: Date) => notice('account-restored', messages.accountRestoredMessage(productName, `${frontendUrl}/`), at),
+    rolesChanged: (roles: readonly Role[], at: Date) =>
+      notice('roles-changed', messages.rolesChangedMessage(productName, roles, recoveryUrl), at),
     secondFactorLocked: (at: Date) => notice('second-factor-locked', messages.secondFactorLockedMessage(productName, recoveryUrl), at),
   };
 }

@@ -1,12 +1,10 @@
 import type { Client } from '#domain/client.ts';
-import { parseEmail } from '#domain/email.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import { weakPassword } from './choose-password.ts';
-import { identifierHash } from './login-identifier.ts';
+import { identifierHash, identifiersOf } from './login-identifier.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account } from './ports/store.ts';
 
 export function resetPassword(needs: Needs<'store' | 'passwords' | 'commonPasswords' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
   const { store, passwords, secrets, courier, clock } = needs;
@@ -43,10 +41,4 @@ export function resetPassword(needs: Needs<'store' | 'passwords' | 'commonPasswo
     if (refusal === null) courier.wake();
     return refusal;
   };
-}
-
-function identifiersOf(account: Account): { kind: 'email' | 'username'; canonical: string }[] {
-  const canonical = parseEmail(account.email)?.canonical ?? account.email.toLowerCase();
-  const email = { kind: 'email' as const, canonical };
-  return account.username === null ? [email] : [email, { kind: 'username' as const, canonical: account.username.toLowerCase() }];
 }

@@ -5,7 +5,7 @@ import type { Needs } from './ports/services.ts';
 import type { Session } from './ports/store.ts';
 
 /** More live sessions than anyone looks through; the newest are shown. */
-const MOST_LISTED = 100;
+export const MOST_LISTED = 100;
 
 export function sessions({ store, secrets, clock }: Needs<'store' | 'secrets' | 'clock'>) {
   return {

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs';
+import { clients } from './clients.ts';
 import { type Command, type Output, table, UsageMistake } from './command.ts';
 import { docs } from './docs.ts';
 import { keys } from './keys.ts';
@@ -7,10 +8,20 @@ import { migrateCommand } from './migrate.ts';
 import { outbox } from './outbox.ts';
 import { secretsCommand } from './secrets.ts';
 import { setup } from './setup.ts';
+import { users } from './users.ts';
 
 /** `npm run --silent latchkey -- COMMAND`: the operator's tool. Secrets are read from settings and files, never from the command line. */
 
-const COMMANDS: Record<string, Command> = { setup, migrate: migrateCommand, keys, secrets: secretsCommand, outbox, docs };
+const COMMANDS: Record<string, Command> = {
+  setup,
+  migrate: migrateCommand,
+  keys,
+  secrets: secretsCommand,
+  users,
+  clients,
+  outbox,
+  docs,
+};
 
 export async function latchkey(argv: readonly string[], out: Output): Promise<number> {
   const [name, ...args] = argv;

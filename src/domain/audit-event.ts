@@ -49,6 +49,22 @@ export const AUDIT_EVENTS = {
   SMS_REFUSED: { risk: 40, tells: 'A code was not sent: too many to this number, its range or in all (details.cap)' },
   PASSKEY_RENAMED: { risk: 0, tells: 'A passkey got another name' },
   PASSKEY_COUNTER_REGRESSED: { risk: 80, tells: 'A passkey counted backwards: its key may have been copied' },
+  ADMIN_BOOTSTRAPPED: { risk: 60, tells: 'The account of BOOTSTRAP_ADMIN_EMAIL became the first admin (details.before, details.after)' },
+  USER_MADE: { risk: 40, tells: 'An account was made on the command line (details.after)' },
+  USER_CHANGED: { risk: 20, tells: "Somebody who administers changed a user's profile (details.before, details.after)" },
+  USER_SUSPENDED: { risk: 50, tells: 'A user was suspended; all sessions ended (details.before, details.after)' },
+  USER_RESTORED: { risk: 30, tells: 'A suspended user may sign in again (details.before, details.after)' },
+  USER_ROLES_CHANGED: { risk: 60, tells: 'The roles of a user were changed (details.before, details.after)' },
+  USER_UNLOCKED: { risk: 30, tells: 'The failures counted against a user were forgotten (details.before, details.after)' },
+  USER_SESSIONS_ENDED: { risk: 40, tells: 'All sessions of a user were ended by somebody else (details.before, details.after)' },
+  USER_DELETED: { risk: 60, tells: 'A user was deleted by somebody else (details.before)' },
+  ACCESS_DENIED: { risk: 50, tells: 'A signed-in user asked for what the account has no permission for (details.reason)' },
+  IP_BLOCKED: { risk: 40, tells: 'A network was blocked (details.after)' },
+  IP_UNBLOCKED: { risk: 40, tells: 'A block was taken away before its end (details.before)' },
+  TOKEN_REVOKED: { risk: 10, tells: 'A service ended a session by one of its tokens (details.client_id)' },
+  SERVICE_CLIENT_MADE: { risk: 50, tells: 'A service got credentials to ask about tokens (details.after)' },
+  SERVICE_CLIENT_REVOKED: { risk: 40, tells: 'The credentials of a service were taken away (details.before)' },
+  AUDIT_EXPORTED: { risk: 40, tells: 'The audit trail was read as a whole (details.filter)' },
   PASSWORD_REHASHED: { risk: 0, tells: 'The password was hashed anew with the parameters of today' },
 } as const satisfies Record<string, { risk: number; tells: string }>;
 
@@ -65,5 +81,8 @@ export type AuditEvent = {
   userAgent: string | null;
   requestId: string;
   risk: number;
-  details: Record<string, string | number | boolean>;
+  details: Record<string, Detail | Readonly<Record<string, Detail>>>;
 };
+
+/** One value of an event; `before` and `after` hold several by name. */
+export type Detail = string | number | boolean | null | readonly string[];

@@ -11,3 +11,8 @@ export type Client = {
   /** What its browser keeps to be known again by. */
   deviceToken: string | null;
 };
+
+/** The service itself, or somebody at its command line: no browser, no address. */
+export function localClient(requestId: string, { ip = '::', userAgent = null }: { ip?: string; userAgent?: string | null } = {}): Client {
+  return { ip, userAgent, requestId, sessionToken: null, deviceToken: null };
+}

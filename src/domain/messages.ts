@@ -23,7 +23,11 @@ export type MessageTemplate =
   | 'factor-removed'
   | 'recovery-codes-made'
   | 'recovery-code-used'
-  | 'second-factor-locked';
+  | 'second-factor-locked'
+  | 'bootstrap-admin'
+  | 'account-suspended'
+  | 'account-restored'
+  | 'roles-changed';
 
 /** Writes a letter. `product` and links come from the operator's settings and our own tokens only. */
 export function message(product: string, subject: string, body: Omit<Letter, 'product' | 'subject'>): Letter {
@@ -187,6 +191,44 @@ export function secondFactorLockedMessage(product: string, recoveryUrl: string):
     ],
     action: { label: 'Set a new password', url: recoveryUrl },
     closing: 'Nobody got in by this.',
+  });
+}
+
+export function bootstrapAdminMessage(product: string, url: string): Letter {
+  return message(product, `You are the first administrator of ${product}`, {
+    heading: 'You are the first administrator',
+    lines: [
+      `${product} was started with this address as that of its first administrator. Open this link to choose a password. It works once, for 24 hours.`,
+      'Then sign in and enrol a second factor: without one nothing can be administered.',
+    ],
+    action: { label: 'Choose a password', url },
+    closing: 'If you do not run this service, do nothing: without this step nobody can use the account.',
+  });
+}
+
+export function accountSuspendedMessage(product: string): Letter {
+  return message(product, `Your account at ${product} was suspended`, {
+    heading: 'Your account was suspended',
+    lines: ['Those who run this service suspended your account. Every session was ended, and nobody can sign in to it.'],
+    closing: 'Ask those who run this service if you do not know why.',
+  });
+}
+
+export function accountRestoredMessage(product: string, signInUrl: string): Letter {
+  return message(product, `Your account at ${product} works again`, {
+    heading: 'Your account works again',
+    lines: ['Your account is no longer suspended: you can sign in as before.'],
+    action: { label: 'Sign in', url: signInUrl },
+    closing: 'There is nothing else to do.',
+  });
+}
+
+export function rolesChangedMessage(product: string, roles: readonly string[], recoveryUrl: string): Letter {
+  return message(product, `Your roles at ${product} were changed`, {
+    heading: 'Your roles were changed',
+    lines: [`Somebody who administers this service changed what you may do. Your roles are now: ${roles.join(', ') || 'none'}.`],
+    action: { label: 'Set a new password', url: recoveryUrl },
+    closing: 'If you did not expect this, ask those who run this service.',
   });
 }
 

@@ -17,6 +17,22 @@ export function networkOf(ip: string): string {
   return `${prefix.join(':')}::/64`;
 }
 
+/** An address as it is kept and looked for: IPv4 that came over an IPv6 socket is IPv4. */
+export function plainAddress(ip: string): string {
+  return ip.toLowerCase().replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
+}
+
+/** An address as a number of its family; IPv4 written as IPv6 is IPv4. @returns undefined when it is no address */
+export function addressOf(ip: string): { family: 4 | 6; value: bigint } | undefined {
+  const address = ip.toLowerCase().replace(/%.*$/, '');
+  const parts = address.includes(':') ? groupsOf(address) : bytesOf(address);
+  if (parts === undefined) return undefined;
+  const bits = parts.length === 4 ? 8n : 16n;
+  const value = parts.reduce((sum, part) => (sum << bits) + BigInt(part), 0n);
+  if (parts.length === 4) return { family: 4, value };
+  return value >> 32n === 0xffffn ? { family: 4, value: value & 0xffffffffn } : { family: 6, value };
+}
+
 function bytesOf(address: string): number[] | undefined {
   const parts = address.split('.');
   const isAddress = parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256);

@@ -17,6 +17,12 @@ export const ROLES = {
 } as const satisfies Record<string, readonly Permission[]>;
 export type Role = keyof typeof ROLES;
 
+/** Whether `mine` permit everything that `theirs` do: what their holder may give, take away and act upon. */
+export function covers(mine: readonly Role[], theirs: readonly Role[]): boolean {
+  const held = permissionsOf(mine);
+  return permissionsOf(theirs).every((permission) => held.includes(permission));
+}
+
 /** The permissions of all the roles together, each once, in the catalogue's order: the `scope` of an access token. */
 export function permissionsOf(roles: readonly Role[]): Permission[] {
   const held = new Set<Permission>(roles.flatMap((role) => [...ROLES[role]]));

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { deny } from '#application/administration.ts';
 import type { AccessTokens, Clock, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
 import type { Authenticated, Session, Store } from '#application/ports/store.ts';
 import { refuseAal1, refuseWithoutStepUp } from '#domain/assurance.ts';
@@ -11,12 +12,12 @@ import type { Cookies } from './cookies.ts';
 import { type Csrf, isSafe } from './csrf.ts';
 import { addLimitHeaders } from './limits.ts';
 import { RefusalError } from './problem.ts';
-import type { Access, Principal } from './route.ts';
+import type { Principal, SessionAccess } from './route.ts';
 
 type Needs = {
   /** Whether the session has ended, because it turned up on another kind of device. */
   hasMoved(session: Session, client: Client): Promise<boolean>;
-  store: Pick<Store, 'hot' | 'read'>;
+  store: Store;
   accessTokens: AccessTokens;
   secrets: Secrets;
   limiter: RateLimiter;
@@ -34,8 +35,9 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
   async function byToken(token: string): Promise<Authenticated | null> {
     const now = clock.now();
     const claims = accessTokens.verify(token, now);
-    const found = claims && (await store.hot.authenticate(claims.sessionId, now));
-    return found?.account.id === claims?.accountId ? found : null;
+    if (claims === null) return null;
+    const found = await store.hot.authenticate(claims.sessionId, now);
+    return found?.endedBecause === null && found.account.id !== claims.accountId ? null : found;
   }
 
   /**
@@ -57,9 +59,9 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
         ? bearer && (await byToken(bearer))
         : await store.hot.authenticateByCookie(secrets.ticketHash(cookie), client, slide, clock.now());
     if (!found) throw unauthenticated('Bearer error="invalid_token"');
-    const { account, session, endedBecause } = found;
-    if (endedBecause === 'superseded') throw unauthenticated('Bearer error="invalid_token"', refuse('session-superseded'));
-    if (endedBecause !== null) throw unauthenticated('Bearer error="invalid_token"');
+    if (found.endedBecause === 'superseded') throw unauthenticated('Bearer error="invalid_token"', refuse('session-superseded'));
+    if (found.endedBecause !== null) throw unauthenticated('Bearer error="invalid_token"');
+    const { account, session } = found;
     if (account.status === 'suspended') throw new RefusalError(refuse('account-suspended'));
     const forged = cookie === null ? null : csrf.refuseForged(request, session.id);
     if (forged) throw new RefusalError(forged);
@@ -74,10 +76,16 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
    * Lets in whom the route is open to. Changing routes draw on the account's limit.
    * @throws RefusalError as `identify`, or insufficient-user-authentication, forbidden or rate-limited
    */
-  async function guard(request: FastifyRequest, reply: FastifyReply, access: Exclude<Access, 'public'>): Promise<Principal> {
+  async function guard(request: FastifyRequest, reply: FastifyReply, access: SessionAccess): Promise<Principal> {
     const principal = await identify(request);
     if (principal === null) throw unauthenticated('Bearer');
     const { account, session } = principal;
+    const { permission } = access;
+    if (permission && !permissionsOf(account.roles).includes(permission)) {
+      const about = { permission, reason: 'no-permission' as const };
+      const client = clientOf(request, cookies);
+      throw new RefusalError(await store.transaction((tx) => deny({ secrets }, tx, principal, about, client, clock.now())));
+    }
     const needsAal2 = access.aal === 'aal2' || (isRequired && !access.beforeSecondFactor);
     if (needsAal2 && session.acr !== 'aal2') throw new RefusalError(refuseAal1('A second factor is needed here.'));
     if (access.stepUp) {
@@ -85,7 +93,6 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
       const refusal = refuseWithoutStepUp(session, enrolled, stepUpMaxAgeSeconds, clock.now());
       if (refusal) throw new RefusalError(refusal);
     }
-    if (access.permission && !permissionsOf(account.roles).includes(access.permission)) throw new RefusalError(refuse('forbidden'));
     if (!isSafe(request)) {
       const { allowed, readings } = await limiter.take([{ limit: 'per-user', key: account.id }], 'local');
       addLimitHeaders(reply, readings);

@@ -42,7 +42,7 @@ const HeldMessageView = z.object({
 });
 const EventView = ActivityEvent.extend({
   request_id: z.string(),
-  details: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  details: z.record(z.string(), z.unknown()),
 });
 
 export const AccountExportView = z

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { Client } from '#domain/client.ts';
+import { plainAddress } from '#domain/network.ts';
 import type { Cookies } from './cookies.ts';
 
 const LONGEST_USER_AGENT = 512;
@@ -8,7 +9,7 @@ const LONGEST_USER_AGENT = 512;
 export function clientOf(request: FastifyRequest, cookies: Cookies): Client {
   const agent = request.headers['user-agent'];
   return {
-    ip: request.ip,
+    ip: plainAddress(request.ip),
     userAgent: agent === undefined ? null : agent.slice(0, LONGEST_USER_AGENT).replace(/\p{Cc}/gu, ' '),
     requestId: request.id,
     sessionToken: cookies.read(request, 'session'),

@@ -1,28 +1,46 @@
 import { z } from 'zod';
+import type { EventPosition } from '#application/ports/store.ts';
+import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
+import { time } from './fields.ts';
 
-/** Where a list goes on: the time and the id of the last one that was sent. It opens nothing, so it needs no signature. */
-type Position = { occurredAt: Date; id: string };
+/** Another version is refused, not misread: what a page is ordered by may change. */
+const VERSION = 1;
 
-const LATEST_MS = 8.64e15; // ECMA-262 21.4.1.1
-
-/** A position as an opaque word: 8 bytes of time, 16 of the id. */
-export function cursorOf({ occurredAt, id }: Position): string {
-  const time = Buffer.alloc(8);
-  time.writeBigUInt64BE(BigInt(occurredAt.getTime()));
-  return Buffer.concat([time, Buffer.from(id.replaceAll('-', ''), 'hex')]).toString('base64url');
+/** Where a page ended, opaque to clients. It holds nothing that its reader does not know: it needs no seal. */
+export function writeCursor(position: readonly string[]): string {
+  return Buffer.from(JSON.stringify([VERSION, ...position])).toString('base64url');
 }
 
-export const cursor = z
-  .string()
-  .max(32)
-  .refine((text) => positionOf(text) !== null, 'It is not a cursor of this list.')
-  .describe('next_cursor of the page before');
+/**
+ * @param position what the list is ordered by, as a tuple of texts
+ * @returns null at the beginning, a refusal for what we did not write
+ */
+export function readCursor<Position extends z.ZodTuple>(
+  text: string | undefined,
+  position: Position,
+): z.output<Position> | null | Refusal<'invalid-request'> {
+  if (text === undefined) return null;
+  try {
+    const [version, ...rest] = z.array(z.unknown()).parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
+    if (version === VERSION) return position.parse(rest);
+  } catch {}
+  const detail = 'Give the next_cursor of a page as it is.';
+  return refuse('invalid-request', { detail, errors: [{ pointer: '/query/cursor', detail }] });
+}
 
-/** @returns null for what `cursor` does not let through */
-export function positionOf(text: string): Position | null {
-  if (!/^[A-Za-z0-9_-]{32}$/.test(text)) return null;
-  const bytes = Buffer.from(text, 'base64url');
-  const ms = Number(bytes.readBigUInt64BE(0));
-  const id = bytes.toString('hex', 8).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
-  return ms <= LATEST_MS ? { occurredAt: new Date(ms), id } : null;
+/** A page of what was asked for with one more than `limit`, and where it ended if there is more. */
+export function pageOf<Item>(found: readonly Item[], limit: number, positionOf: (last: Item) => readonly string[]) {
+  const items = found.slice(0, limit);
+  const last = items.at(-1);
+  return { items, nextCursor: found.length > limit && last !== undefined ? writeCursor(positionOf(last)) : null };
+}
+
+/** Where a page of events ended. */
+export function eventCursorOf({ occurredAt, id }: EventPosition): readonly string[] {
+  return [occurredAt.toISOString(), id];
+}
+
+export function readEventCursor(text: string | undefined): EventPosition | null | Refusal<'invalid-request'> {
+  const position = readCursor(text, z.tuple([time, z.uuid()]));
+  return position === null || isRefusal(position) ? position : { occurredAt: new Date(position[0]), id: position[1] };
 }

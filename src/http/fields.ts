@@ -13,11 +13,22 @@ export const email = z
 export const username = z.string().max(32).regex(USERNAME, 'Use 3 to 32 letters, digits and single . _ - between them.');
 
 /** One line of text for people: no control characters, so that no mail header or log line can be broken (ASVS 1.3.3). */
-export const displayName = z
-  .string()
-  .min(1)
-  .max(100)
-  .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'It must be one line of text.');
+export const oneLine = (longest: number) =>
+  z
+    .string()
+    .min(1)
+    .max(longest)
+    .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'It must be one line of text.');
+
+export const displayName = oneLine(100);
+
+const YEAR_10000_MS = Date.UTC(10_000, 0);
+
+/** An instant that Node and PostgreSQL write alike. */
+export const time = z.iso
+  .datetime({ offset: true })
+  .max(40)
+  .refine((text) => Date.parse(text) >= 0 && Date.parse(text) < YEAR_10000_MS, 'Give a time between 1970 and 9999.');
 
 export const transport = z
   .enum(['bearer', 'cookie'])
@@ -28,9 +39,6 @@ export const deviceName = displayName.describe('shown in the list of sessions');
 
 /** A password as it comes: the policy is asked later, a longer one costs nothing to refuse. */
 export const password = z.string().min(1).max(1024).meta({ format: 'password' });
-
-/** How many of a list to send. */
-export const pageLimit = z.coerce.number().int().min(1).max(100).default(20);
 
 /** The token of a link: 256 bits in base64url. Another length is just another token that we never made. */
 export const linkToken = z.string().min(1).max(256);
@@ -47,5 +55,16 @@ export const code = z.string().min(1).max(64).describe('as shown or received');
 export const credential = z
   .looseObject({ id: z.string().max(2048), type: z.string().max(64), response: z.looseObject({ clientDataJSON: z.string().max(8192) }) })
   .describe('PublicKeyCredential as JSON (WebAuthn Level 3)');
+
+export const role = z.enum(['user', 'moderator', 'staff', 'admin']);
+
+/** `deleted`: by its owner, until it is erased. */
+export const accountStatus = z.enum(['active', 'suspended', 'deleted']);
+
+/** What lists take: how many, and where the page before ended. */
+export const pageFields = {
+  limit: z.coerce.number().int().min(1).max(100).default(50).describe('how many at most'),
+  cursor: z.string().max(256).optional().describe('`next_cursor` of the page before'),
+};
 
 export const passkeyName = displayName.describe('how its owner calls it');

@@ -23,6 +23,17 @@ export function installJsonBody(app: FastifyInstance): void {
   });
 }
 
+/** A form for the routes that OAuth gives one; a field twice is refused as in JSON (RFC 6749 3.2). */
+export function installFormBody(app: FastifyInstance): void {
+  app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (request, body, done) => {
+    if (!request.routeOptions.config.takesForm) return done(new RefusalError(refuse('unsupported-media-type')));
+    const fields = [...new URLSearchParams(String(body))];
+    if (new Set(fields.map(([name]) => name)).size !== fields.length) return done(malformed('The body names a field twice.'));
+    if (!fields.flat().every(isText)) return done(malformed('The body holds text that is not valid Unicode.'));
+    return done(null, Object.fromEntries(fields));
+  });
+}
+
 function malformed(detail: string): RefusalError {
   return new RefusalError(refuse('invalid-request', { detail }));
 }

@@ -2,32 +2,40 @@ import { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import type { ServiceClient } from '#application/ports/store.ts';
 import { isRefusal, refuse } from '#domain/problems.ts';
 import type { AccessCheck } from './access.ts';
 import { clientOf } from './client.ts';
 import type { Cookies } from './cookies.ts';
 import type { Csrf } from './csrf.ts';
 import { limitConfig } from './limits.ts';
+import { lineStreams, NDJSON } from './lines.ts';
 import { RefusalError, sendProblem } from './problem.ts';
 import type { Access, Principal, Route } from './route.ts';
+import type { serviceCheck } from './service-access.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may call this route; one that does not say stops the start. */
     access?: Access;
+    neverBlocked?: true;
+    takesForm?: true;
   }
   interface FastifyRequest {
     principal: Principal | null;
+    service: ServiceClient | null;
   }
 }
 
 /** What stands between a request and its handler. */
-export type Edge = { access: AccessCheck; csrf: Csrf; cookies: Cookies; issuer: string };
+export type Edge = { access: AccessCheck; services: ReturnType<typeof serviceCheck>; csrf: Csrf; cookies: Cookies; issuer: string };
 
 /** Registers the routes and their aliases; every one is validated, limited, guarded and answered in the same way. */
 export function mount(app: FastifyInstance, routes: readonly Route[], edge: Edge): void {
   app.decorateRequest('principal', null);
-  for (const route of routes) for (const url of urlsOf(route)) mountAt(app, route, url, edge);
+  app.decorateRequest('service', null);
+  const stream = lineStreams(app);
+  for (const route of routes) for (const url of urlsOf(route)) mountAt(app, route, url, { ...edge, stream });
 }
 
 /** The paths of a route, its own first: the others are deprecated. */
@@ -54,16 +62,23 @@ export function requireAccess(app: FastifyInstance): void {
   });
 }
 
-function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge): void {
+function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge & { stream: ReturnType<typeof lineStreams> }): void {
   const { access, body, params, query } = route;
-  const { cookies, issuer } = edge;
+  const { cookies, issuer, stream } = edge;
+  const isLimited = route.path.startsWith('/api/') && (access === 'public' || !('serviceClient' in access));
   const isApi = route.path.startsWith('/api/');
   app.route({
     method: route.method,
     url: url.replace(/\{(\w+)\}/g, ':$1'),
-    config: { access, ...(isApi ? { rateLimit: limitConfig(route.limits ?? []) } : {}) },
+    config: {
+      access,
+      ...(route.neverBlocked ? { neverBlocked: true } : {}),
+      ...(route.takesForm ? { takesForm: true } : {}),
+      ...(isLimited ? { rateLimit: limitConfig(route.limits ?? []) } : {}),
+    },
     preParsing: async (request: FastifyRequest, reply: FastifyReply) => {
-      request.principal = await principalOf(request, reply, route, edge);
+      if (access !== 'public' && 'serviceClient' in access) request.service = await edge.services(request);
+      else request.principal = await principalOf(request, reply, route, edge);
     },
     handler: async (request, reply) => {
       const call = {
@@ -72,6 +87,7 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge): v
         query: query ? parsed(query, request.query, '/query') : undefined,
         client: clientOf(request, cookies),
         principal: request.principal,
+        service: request.service,
         ifNoneMatch: request.headers['if-none-match'],
         accept: request.headers.accept ?? '',
       };
@@ -80,6 +96,10 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge): v
       if (isApi || !answer.headers?.['cache-control']) reply.header('cache-control', 'no-store');
       reply.code(answer.status).headers(answer.headers ?? {});
       cookies.write(request, reply, answer.cookies ?? []);
+      if (answer.lines && route.line) {
+        reply.header('content-type', NDJSON);
+        return reply.send(request.method === 'HEAD' ? '' : stream(answer.lines, route.line)); // a HEAD would read it all, for nobody
+      }
       if (answer.body === undefined || isRaw(answer.body)) return reply.send(answer.body);
       // The response schema is a filter: what it does not list is dropped, what it lists must be there (ASVS 15.3.1).
       const schema = route.responses[answer.status]?.schema;
@@ -103,7 +123,7 @@ async function evenly<T>(work: Promise<T>): Promise<T> {
 
 /** Who calls, as far as the route asks. @throws RefusalError as the access check, or csrf for a sign-in from a foreign page */
 async function principalOf(request: FastifyRequest, reply: FastifyReply, route: Route, { access, csrf }: Edge): Promise<Principal | null> {
-  if (route.access !== 'public') return await access.guard(request, reply, route.access);
+  if (route.access !== 'public' && !('serviceClient' in route.access)) return await access.guard(request, reply, route.access);
   if (route.session === 'if-there') return await access.identify(request);
   const foreign = route.session === 'begins' ? csrf.refuseForeign(request) : null;
   if (foreign) throw new RefusalError(foreign);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { PROBLEMS, type ProblemCode } from '#domain/problems.ts';
+import { NDJSON } from './lines.ts';
 import type { Route } from './route.ts';
 
 /** The OpenAPI 3.1 document, made from the same route headers that validate and serialise (DESIGN 2). */
@@ -11,24 +12,28 @@ const TAGS: Record<string, string> = {
   'Signing in': 'Sessions: a short access token for every service, a rotating refresh token for this one.',
   'The account': 'What a signed-in user sees and changes.',
   Authenticators: 'Second factors, passkeys and step-up (RFC 9470).',
+  Administration: 'For people who run this service: each route by permission, all with two factors.',
   'For other services': 'Keys and metadata; keep them as long as their max-age says.',
   Operations: 'For Kubernetes, balancers and people who debug.',
   Development: 'Never in production.',
 };
 
 /** What the edge itself may answer, by what the route declares. */
-function edgeProblems({ access, session, body, params, query, limits, path, method }: Route): ProblemCode[] {
+function edgeProblems({ access, session, neverBlocked, body, params, query, limits, path, method }: Route): ProblemCode[] {
   const codes: ProblemCode[] = ['misdirected-request', 'internal-error'];
+  if (!neverBlocked) codes.push('forbidden');
   if (body || params || query) codes.push('invalid-request');
   if (body) codes.push('payload-too-large', 'unsupported-media-type');
   if (path.startsWith('/api/')) codes.push('rate-limited');
   if (path.startsWith('/api/') || limits) codes.push('unavailable');
   if (session === 'begins') codes.push('csrf');
-  if (access !== 'public' || session === 'if-there') {
+  const isForService = access !== 'public' && 'serviceClient' in access;
+  if (isForService) codes.push('unauthenticated');
+  else if (access !== 'public' || session === 'if-there') {
     codes.push('unauthenticated', 'session-superseded', 'account-suspended', 'csrf');
     if (method !== 'GET') codes.push('forbidden'); // the access token of a cookie session
   }
-  if (access !== 'public') {
+  if (access !== 'public' && !isForService) {
     if (access.permission) codes.push('forbidden');
     if (access.stepUp || access.aal === 'aal2' || !access.beforeSecondFactor) codes.push('insufficient-user-authentication');
   }
@@ -76,6 +81,7 @@ export function openApiDocument(
           name: '__Host-session',
           description: 'A sign-in with `transport: cookie`. Changes need the csrf_token cookie as X-CSRF-Token too.',
         },
+        service: { type: 'http', scheme: 'basic', description: 'The credentials of a service (latchkey clients create)' },
       },
       schemas,
     },
@@ -97,7 +103,12 @@ function operationOf(route: Route, url: string, index: number, schemas: Json): J
       ? {
           requestBody: {
             required: !isOptional(route.body),
-            content: { 'application/json': { schema: toSchema(route.body, 'input', schemas) } },
+            content: Object.fromEntries(
+              ['application/json', ...(route.takesForm ? ['application/x-www-form-urlencoded'] : [])].map((mediaType) => [
+                mediaType,
+                { schema: toSchema(route.body as z.ZodType, 'input', schemas) },
+              ]),
+            ),
           },
         }
       : {}),
@@ -105,10 +116,10 @@ function operationOf(route: Route, url: string, index: number, schemas: Json): J
   };
 }
 
-/** By token or by cookie; a public route may be called by nobody as well. */
+/** By token or by cookie, or by the credentials of a service; a public route may be called by nobody as well. */
 function securityOf({ access, session }: Route): Json[] {
   const either: Json[] = [{ bearer: [] }, { cookie: [] }];
-  if (access !== 'public') return either;
+  if (access !== 'public') return 'serviceClient' in access ? [{ service: [] }] : either;
   return session === 'if-there' ? [{}, ...either] : [];
 }
 
@@ -123,10 +134,11 @@ function parametersOf({ params, query }: Route, schemas: Json): Json {
   return parameters.length === 0 ? {} : { parameters };
 }
 
-function successesOf({ responses, mediaType = 'application/json' }: Route, schemas: Json): Json {
+function successesOf({ responses, mediaType = 'application/json', line }: Route, schemas: Json): Json {
   return Object.fromEntries(
     Object.entries(responses).map(([status, { description, schema }]) => {
-      const content = schema ? { content: { [mediaType]: { schema: toSchema(schema, 'output', schemas) } } } : {};
+      const lines = line ? { [NDJSON]: { schema: toSchema(line, 'output', schemas) } } : {};
+      const content = schema ? { content: { [mediaType]: { schema: toSchema(schema, 'output', schemas) }, ...lines } } : {};
       return [status, { description, headers: { 'X-Request-Id': { schema: { type: 'string' } } }, ...content }];
     }),
   );

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Caller } from '#application/ports/store.ts';
+import type { Caller, ServiceClient } from '#application/ports/store.ts';
 import type { Acr } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import type { ProblemCode, Refusal } from '#domain/problems.ts';
@@ -7,17 +7,20 @@ import type { RateLimitName } from '#domain/rate-limit.ts';
 import type { Permission } from '#domain/roles.ts';
 import type { Cookie } from './cookies.ts';
 
-/** Who may call: everybody, or a live session of at least this strength with this permission. There is no default. */
-export type Access =
-  | 'public'
-  | {
-      aal: Acr;
-      permission?: Permission;
-      /** Sensitive: asks for a recent authentication, by both factors where the account holds two (RFC 9470). */
-      stepUp?: true;
-      /** Open to who has yet to enrol the second factor that is required of everybody. */
-      beforeSecondFactor?: true;
-    };
+/** Who may call: everybody, a service by its credentials, or a live session of at least this strength with this permission. No default. */
+export type Access = 'public' | ServiceAccess | SessionAccess;
+
+/** HTTP Basic; such a route has no limit by address, but for wrong credentials. */
+export type ServiceAccess = { serviceClient: true; aal?: never; permission?: never; stepUp?: never; beforeSecondFactor?: never };
+
+export type SessionAccess = {
+  aal: Acr;
+  permission?: Permission;
+  /** Sensitive: asks for a recent authentication, by both factors where the account holds two (RFC 9470). */
+  stepUp?: true;
+  /** Open to who has yet to enrol the second factor that is required of everybody. */
+  beforeSecondFactor?: true;
+};
 
 /** The caller of a route that is not public, read from the store for this request. */
 export type Principal = Caller;
@@ -29,6 +32,8 @@ export type Call<Body, Params, Query, Who> = {
   query: Query;
   client: Client;
   principal: Who;
+  /** The service that asks, where the route is for services. */
+  service: ServiceClient | null;
   /** `If-None-Match`, for the routes that a client may keep a copy of. */
   ifNoneMatch: string | undefined;
   /** `Accept`, for the page that is data too. */
@@ -36,7 +41,14 @@ export type Call<Body, Params, Query, Who> = {
 };
 
 /** A body that is text, bytes or a stream goes out as it is (with its own content type); anything else through the response schema. */
-export type Answer = { status: number; body?: unknown; headers?: Record<string, string>; cookies?: readonly Cookie[] };
+export type Answer = {
+  status: number;
+  body?: unknown;
+  /** Instead of a body: NDJSON, each item through the route's `line`, taken as fast as the client reads. */
+  lines?: AsyncIterable<unknown>;
+  headers?: Record<string, string>;
+  cookies?: readonly Cookie[];
+};
 
 /**
  * A route's header is its contract: schema, problems, access and limits are one declaration, from which validation,
@@ -71,14 +83,20 @@ export type RouteDefinition<
   body?: Body;
   params?: Params;
   query?: Query;
+  /** Answers blocked addresses too: what probes ask, and what verifies tokens of others. */
+  neverBlocked?: true;
+  /** Takes its body as application/x-www-form-urlencoded too, as OAuth has it. */
+  takesForm?: true;
   /** A page or asset for people: not in the OpenAPI document. */
   hidden?: true;
   /** Of the success response; application/json unless it says otherwise. */
   mediaType?: string;
   /** Status → what it means and the schema of the body (none: no body). */
   responses: Record<number, { description: string; schema?: z.ZodType }>;
+  /** Of one line, where the route answers `Accept: application/x-ndjson` with lines. */
+  line?: z.ZodType;
   handler: (
-    call: Call<z.output<Body>, z.output<Params>, z.output<Query>, Permitted extends 'public' ? Principal | null : Principal>,
+    call: Call<z.output<Body>, z.output<Params>, z.output<Query>, Permitted extends SessionAccess ? Principal : Principal | null>,
   ) => Promise<Answer | Refusal>;
 };
 

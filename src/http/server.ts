@@ -2,15 +2,16 @@ import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
-import type { AccessTokens, Clock, CsrfTokens, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
+import type { AccessTokens, Clock, CsrfTokens, IpBlockList, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
+import { serviceClients } from '#application/service-clients.ts';
 import type { sessionMoved } from '#application/session-moved.ts';
 import { refuse } from '#domain/problems.ts';
 import { accessCheck } from './access.ts';
 import { cookies as cookiesOf } from './cookies.ts';
 import { csrf as csrfOf } from './csrf.ts';
 import { hostCheck } from './hosts.ts';
-import { installJsonBody } from './json-body.ts';
+import { installFormBody, installJsonBody } from './json-body.ts';
 import { installLimits } from './limits.ts';
 import { mount, requireAccess, urlsOf } from './mount.ts';
 import { openApiDocument } from './openapi.ts';
@@ -18,6 +19,7 @@ import { installNotFound, installProblems, malformedHttp, malformedUrl, RefusalE
 import { requestIdOf } from './request-id.ts';
 import type { Route } from './route.ts';
 import { installSecurityHeaders } from './security-headers.ts';
+import { serviceCheck } from './service-access.ts';
 
 export type HttpSettings = {
   issuer: string;
@@ -36,10 +38,11 @@ export type HttpSettings = {
 export type ServerParts = {
   routes: Route[];
   hasMoved: ReturnType<typeof sessionMoved>;
-  store: Pick<Store, 'hot' | 'read'>;
+  store: Store;
   accessTokens: AccessTokens;
   csrfTokens: CsrfTokens;
   secrets: Secrets;
+  ipBlocks: IpBlockList;
   limiter: RateLimiter;
   clock: Clock;
   policy: Policy;
@@ -59,6 +62,7 @@ export async function buildServer({
   accessTokens,
   csrfTokens,
   secrets,
+  ipBlocks,
   limiter,
   clock,
   policy,
@@ -87,7 +91,8 @@ export async function buildServer({
   installProblems(app, issuer); // before any register: a child keeps what it finds
   requireAccess(app);
   installJsonBody(app);
-  greet(app, settings);
+  installFormBody(app);
+  greet(app, settings, ipBlocks);
   await installSecurityHeaders(app, issuer);
   if (settings.corsOrigins.length > 0) {
     await app.register(cors, {
@@ -102,21 +107,24 @@ export async function buildServer({
   const cookies = cookiesOf({ allowsPlain: settings.allowsPlainCookies });
   const csrf = csrfOf({ csrfTokens, cookies, ownOrigins: [...settings.ownOrigins, ...settings.corsOrigins] });
   const access = accessCheck({ hasMoved, store, accessTokens, secrets, limiter, clock, policy, cookies, csrf });
-  mount(app, routes, { access, csrf, cookies, issuer });
+  const services = serviceCheck({ clients: serviceClients({ store, secrets, clock }), limiter });
+  mount(app, routes, { access, services, csrf, cookies, issuer });
   await reference(app, openApiDocument(routes, urlsOf, { title: settings.productName, issuer, version: settings.version }));
   installNotFound(app, issuer, methodsByPath(routes));
   return app;
 }
 
-/** First of all: the request id on whatever is answered, the host, and one log line at the end, without query or body. */
-function greet(app: FastifyInstance, { allowedHosts }: HttpSettings): void {
+/** First of all: the request id on whatever is answered, the host, whether the address is blocked, and one log line at the end, without query or body. */
+function greet(app: FastifyInstance, { allowedHosts }: HttpSettings, ipBlocks: IpBlockList): void {
   const isServed = hostCheck(allowedHosts);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     const [host, ...others] = request.raw.headersDistinct['host'] ?? [];
     const path = request.url;
-    if (others.length === 0 && !path.includes('://') && isServed(host, path)) done();
-    else done(new RefusalError(refuse('misdirected-request')));
+    const isServedHere = others.length === 0 && !path.includes('://') && isServed(host, path);
+    if (!isServedHere) done(new RefusalError(refuse('misdirected-request')));
+    else if (request.routeOptions.config?.neverBlocked || !ipBlocks.isBlocked(request.ip)) done();
+    else done(new RefusalError(refuse('forbidden', { detail: 'Requests from this address are not answered.' })));
   });
   app.addHook('onResponse', (request, reply, done) => {
     const { method, routeOptions, ip } = request;

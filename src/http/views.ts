@@ -4,6 +4,7 @@ import type { Account, Passkey, Session } from '#application/ports/store.ts';
 import type { SignedIn, Tokens } from '#application/start-session.ts';
 import type { AuditEvent } from '#domain/audit-event.ts';
 import { deviceCookies, sessionCookies } from './cookies.ts';
+import { role } from './fields.ts';
 import type { Answer } from './route.ts';
 
 /** Records as clients see them: snake_case, times in RFC 3339, nothing that is not listed here. */
@@ -17,7 +18,7 @@ export const User = z
     email_verified: z.boolean(),
     username: z.string().nullable(),
     display_name: z.string().nullable(),
-    roles: z.array(z.enum(['user', 'moderator', 'staff', 'admin'])),
+    roles: z.array(role),
     created_at: instant,
   })
   .meta({ id: 'User' });

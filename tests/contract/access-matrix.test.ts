@@ -1,6 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import Fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROLES, type Role } from '#domain/roles.ts';
 import { requireAccess } from '#http/mount.ts';
+import { holderOf } from '../support/admins.ts';
 import { codeOf } from '../support/openapi-check.ts';
 import { signedInPerson } from '../support/people.ts';
 import { personWithTotp, preAuthOf } from '../support/second-factors.ts';
@@ -52,6 +55,24 @@ const PUBLIC = [
   'POST /api/sms-mfa/send-code',
 ];
 
+/** By role, as the contract says it. */
+const READ = ['GET /api/admin/users', 'GET /api/admin/users/{id}'];
+const LOCK = ['PATCH /api/admin/users/{id}', 'POST /api/admin/users/{id}/unlock'];
+const STAFF = ['GET /api/admin/audit-events', 'DELETE /api/admin/users/{id}', 'DELETE /api/admin/users/{id}/sessions'];
+const MAY: Record<Role, string[]> = {
+  user: [],
+  moderator: [...READ, ...LOCK],
+  staff: [...READ, ...LOCK, ...STAFF],
+  admin: [
+    ...READ,
+    ...LOCK,
+    ...STAFF,
+    'PUT /api/admin/users/{id}/roles',
+    ...['GET', 'POST'].map((method) => `${method} /api/admin/ip-blocks`),
+    'DELETE /api/admin/ip-blocks/{id}',
+  ],
+};
+
 describe('access', () => {
   it('[V8.2.1] is open only where a reviewed list says so', () => {
     const open = service.routes.filter(({ access }) => access === 'public').map(({ method, path }) => `${method} ${path}`);
@@ -64,7 +85,7 @@ describe('access', () => {
     const none = Buffer.from(JSON.stringify({ alg: 'none', typ: 'at+jwt' })).toString('base64url');
     const preAuth = await preAuthOf(service.api(), await personWithTotp(service));
     const wrong = [undefined, 'rubbish', preAuth, person.refreshToken, `${head}.${body}.`, `${none}.${body}.`, `${head}.${body}.AAAA`];
-    const guarded = service.routes.filter(({ access }) => access !== 'public');
+    const guarded = service.routes.filter(({ access }) => access !== 'public' && !('serviceClient' in access));
     expect(guarded.length).toBeGreaterThan(4);
     for (const { method, path } of guarded) {
       for (const prefix of ['/api/auth/', '/api/v1/auth/', '/auth/']) {
@@ -84,6 +105,45 @@ describe('access', () => {
     expect(codeOf(asCookie.body)).toBe('unauthenticated');
     const asRefresh = await service.api().post('/api/auth/refresh', { refresh_token: preAuth });
     expect(codeOf(asRefresh.body)).toBe('invalid-refresh-token');
+  });
+
+  it('[V8.3.1] to the routes of services is refused without the credentials of one, those of an admin among them', async () => {
+    const { accessToken } = await holderOf(service, 'admin');
+    const own = service.routes.filter(({ access }) => access !== 'public' && 'serviceClient' in access);
+    expect(own.map(({ path }) => path).sort()).toEqual(['/api/auth/introspect', '/api/auth/revoke']);
+    const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
+    const wrong = [
+      undefined,
+      `Bearer ${accessToken}`,
+      'Basic',
+      basic(''),
+      basic(':'),
+      basic('admin:admin'),
+      basic(`${randomUUID()}:${'A'.repeat(43)}`),
+    ];
+    for (const { path } of own) {
+      for (const authorization of wrong) {
+        const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
+        const answer = await service.api().request('POST', path, { body: { token: accessToken }, headers });
+        expect(`${path} ${answer.status} ${codeOf(answer.body)}`).toBe(`${path} 401 unauthenticated`);
+        expect(answer.headers['www-authenticate']).toMatch(/^Basic realm=/);
+      }
+    }
+    expect((await service.api().get('/api/auth/me', accessToken)).status).toBe(200);
+  });
+
+  it.each(Object.keys(ROLES) as Role[])('[V8.2.1] is what the permissions of %s are, on every route that asks for one', async (role) => {
+    const { accessToken, ...person } = await holderOf(service, role);
+    const open: string[] = [];
+    const sampled = service.routes.filter(({ access }) => access !== 'public' && access.permission);
+    for (const { method, path } of sampled) {
+      // Of nobody, with nothing to do: who gets through is told that there is no such thing, or that this is no body.
+      const url = path.replace('{id}', '00000000-0000-7000-8000-000000000000');
+      const answer = await service.api().request(method, url, { token: accessToken, ...(method === 'GET' ? {} : { body: {} }) });
+      if (codeOf(answer.body) !== 'forbidden') open.push(`${method} ${path}`);
+    }
+    expect(open.sort()).toEqual((MAY[role] ?? []).toSorted());
+    expect((await service.api().get('/api/auth/me', accessToken)).status, person.email).toBe(200);
   });
 
   it('must be declared: a server with a route that does not say who may call it does not start', async () => {

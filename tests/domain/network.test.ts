@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { networkOf } from '#domain/network.ts';
+import { networkOf, plainAddress } from '#domain/network.ts';
+
+it.each([
+  ['::ffff:192.0.2.7', '192.0.2.7'],
+  ['::FFFF:192.0.2.7', '192.0.2.7'],
+  ['192.0.2.7', '192.0.2.7'],
+  ['2001:DB8::1', '2001:db8::1'],
+  ['::ffff:0:1', '::ffff:0:1'],
+])('%s is kept as %s', (ip, kept) => expect(plainAddress(ip)).toBe(kept));
 
 describe('The network of an address', () => {
   it.each([

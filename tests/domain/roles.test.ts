@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { PERMISSIONS, permissionsOf, ROLES, type Role } from '#domain/roles.ts';
+import { covers, PERMISSIONS, permissionsOf, ROLES, type Role } from '#domain/roles.ts';
 
 const roles = fc.array(fc.constantFrom(...(Object.keys(ROLES) as Role[])));
 
@@ -26,6 +26,18 @@ describe('roles', () => {
         }
       }),
     );
+  });
+
+  it('cover others when they permit all that those do: nobody gives more than they hold', () => {
+    fc.assert(
+      fc.property(roles, roles, (mine, theirs) => {
+        const isCovered = permissionsOf(theirs).every((permission) => permissionsOf(mine).includes(permission));
+        expect(covers(mine, theirs)).toBe(isCovered);
+      }),
+    );
+    expect(covers(['staff'], ['moderator', 'user'])).toBe(true);
+    expect(covers(['staff'], ['admin'])).toBe(false);
+    expect(covers([], ['moderator'])).toBe(false);
   });
 
   it('other than admin never permit to give roles or to block addresses', () => {

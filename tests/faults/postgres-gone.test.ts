@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { type Wire, wireTo } from '#tests/adapters/postgres/wire.ts';
 import { expectProblem } from '#tests/support/api.ts';
 import { type TestDatabase, testDatabase } from '#tests/support/database.ts';
@@ -7,16 +9,28 @@ import { startService, type TestService } from '#tests/support/service.ts';
 import { timed } from '#tests/support/timed.ts';
 import { until } from '#tests/support/until.ts';
 
+const BLOCK = {
+  id: '00000000-0000-7000-8000-000000000001',
+  network: '203.0.113.0/24',
+  reason: 'a test',
+  origin: 'manual',
+  createdBy: null,
+  createdAt: new Date(),
+  endsAt: null,
+} as const;
+
 /** PostgreSQL gone and frozen under the running service: the wire to it is cut, the server that others use stays up. */
 describe('without PostgreSQL', () => {
   let wire: Wire;
   let database: TestDatabase;
   let service: TestService;
   let person: SignedIn;
+  let direct: Database;
 
   beforeEach(async () => {
     database = await testDatabase();
     wire = await wireTo(database.address);
+    direct = openDatabase(database.address, { poolSize: 1, prepare: true });
     service = await startService({ settings: { LOG_LEVEL: 'silent' }, database, address: wire.address });
     person = await signedInPerson(service);
   });
@@ -24,6 +38,7 @@ describe('without PostgreSQL', () => {
     wire.thaw();
     await service.stop();
     await wire.close();
+    await direct.close();
     await database.drop();
   });
 
@@ -33,6 +48,20 @@ describe('without PostgreSQL', () => {
   ];
 
   describe.each(outages)('($how)', ({ begin, end }) => {
+    it('[V16.5.3] what was blocked stays blocked, and what changes is seen when it is back', async () => {
+      const stranger = service.api({ ip: '203.0.113.9' });
+      const status = async () => (await stranger.get('/api/auth/me')).status;
+      await postgresStore(direct).transaction((tx) => tx.ipBlocks.add(BLOCK));
+      await until('it is blocked', async () => (await status()) === 403);
+      await begin();
+      expectProblem(await service.api().get('/api/auth/me', person.accessToken), 'unavailable');
+      expect(await status()).toBe(403);
+      await postgresStore(direct).transaction((tx) => tx.ipBlocks.remove(BLOCK.id));
+      expect(await status()).toBe(403);
+      await end();
+      await until('it is open again', async () => (await status()) === 401);
+    });
+
     it('[V16.5.2] [V16.5.3] every route of the API answers 503 soon, and no valid token is ever called invalid', async () => {
       await begin();
       const api = service.api();

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ACTIVITY } from '#domain/activity.ts';
+import { writeCursor } from '#http/cursor.ts';
 import { type Api, expectProblem } from '#tests/support/api.ts';
 import { MINUTE } from '#tests/support/clock.ts';
 import { PASSWORD, signedInPerson, signIn, tokensOf, tryLogin, verifiedPerson } from '#tests/support/people.ts';
@@ -83,10 +84,10 @@ describe('the activity of an account', () => {
     expect(second.events.map(({ id }) => id)).toEqual(before.slice(3, 6));
   });
 
-  it('sends twenty unless asked for up to a hundred', async () => {
+  it('sends fifty unless asked for up to a hundred', async () => {
     const person = await signedInPerson(service);
     await flood(person.id, 120);
-    expect((await page(person.accessToken)).body.events).toHaveLength(20);
+    expect((await page(person.accessToken)).body.events).toHaveLength(50);
     expect((await page(person.accessToken, '?limit=100')).body.events).toHaveLength(100);
     for (const limit of ['0', '101', '-1', '1.5', 'all', '1e9', '']) {
       expectProblem(await page(person.accessToken, `?limit=${limit}`), 'invalid-request');
@@ -122,7 +123,9 @@ describe('the activity of an account', () => {
 
   it('ends at the position of the beginning of time', async () => {
     const { accessToken } = await signedInPerson(service);
-    expect((await page(accessToken, `?cursor=${'A'.repeat(32)}`)).body).toEqual({ events: [], next_cursor: null });
+    expect(
+      (await page(accessToken, `?cursor=${writeCursor([new Date(0).toISOString(), '00000000-0000-7000-8000-000000000000'])}`)).body,
+    ).toEqual({ events: [], next_cursor: null });
   });
 
   it('has the sign-in of a session that must still enrol its second factor', async () => {

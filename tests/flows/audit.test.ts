@@ -1,6 +1,7 @@
 import pino from 'pino';
 import { afterAll, describe, expect, it } from 'vitest';
 import { AUDIT_EVENTS, type AuditEventType } from '#domain/audit-event.ts';
+import { holderOf } from '#tests/support/admins.ts';
 import type { Answer } from '#tests/support/api.ts';
 import { MINUTE } from '#tests/support/clock.ts';
 import { askedForEmail, movedPerson } from '#tests/support/email-changes.ts';
@@ -16,6 +17,7 @@ import {
 } from '#tests/support/people.ts';
 import { assertionOf, enrolPasskey, personWithTotp, preAuthOf, verifyMfa, wrongCode } from '#tests/support/second-factors.ts';
 import { startService } from '#tests/support/service.ts';
+import { serviceClient } from '#tests/support/service-clients.ts';
 import { totpCode } from '#tests/support/totp.ts';
 
 const service = await startService();
@@ -27,8 +29,13 @@ const AGENT = 'Auditor/1.0\t{"level":50}';
 const api = service.api({ ip: IP, userAgent: AGENT });
 const WRONG = 'wrong horse battery';
 
+/** What no request causes, and the tests that hold it. */
+const WITHOUT_REQUEST = ['ADMIN_BOOTSTRAPPED', 'USER_MADE', 'SERVICE_CLIENT_MADE', 'SERVICE_CLIENT_REVOKED'] as const; // bootstrap-admin, introspect
+
+const someUser = async () => `/api/admin/users/${(await signedInPerson(service)).id}`;
+
 /** Each event of the catalogue, and requests of which the last one causes it. */
-const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
+const CAUSES: Record<Exclude<AuditEventType, (typeof WITHOUT_REQUEST)[number]>, () => Promise<Answer>> = {
   ACCOUNT_REGISTERED: () => api.post('/api/auth/register', { email: newEmail(), password: PASSWORD }),
   REGISTRATION_OF_EXISTING: async () =>
     api.post('/api/auth/register', { email: (await verifiedPerson(service)).email, password: PASSWORD }),
@@ -162,6 +169,37 @@ const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
       credential: await assertionOf(service, authenticator, { how: { signCount: 8 } }),
     });
   },
+  USER_CHANGED: async () => api.patch(await someUser(), { display_name: 'Ada' }, (await holderOf(service, 'admin')).accessToken),
+  USER_SUSPENDED: async () => api.patch(await someUser(), { status: 'suspended' }, (await holderOf(service, 'admin')).accessToken),
+  USER_RESTORED: async () => {
+    const [user, { accessToken }] = [await someUser(), await holderOf(service, 'admin')];
+    await api.patch(user, { status: 'suspended' }, accessToken);
+    return api.patch(user, { status: 'active' }, accessToken);
+  },
+  USER_ROLES_CHANGED: async () => api.put(`${await someUser()}/roles`, { roles: [] }, (await holderOf(service, 'admin')).accessToken),
+  USER_UNLOCKED: async () => api.post(`${await someUser()}/unlock`, undefined, (await holderOf(service, 'admin')).accessToken),
+  USER_SESSIONS_ENDED: async () => api.delete(`${await someUser()}/sessions`, (await holderOf(service, 'admin')).accessToken),
+  USER_DELETED: async () => api.delete(await someUser(), (await holderOf(service, 'admin')).accessToken),
+  ACCESS_DENIED: async () => api.get('/api/admin/users', (await signedInPerson(service)).accessToken),
+  IP_BLOCKED: async () =>
+    api.post('/api/admin/ip-blocks', { network: '192.0.2.250', reason: 'x' }, (await holderOf(service, 'admin')).accessToken),
+  IP_UNBLOCKED: async () => {
+    const { accessToken } = await holderOf(service, 'admin');
+    const { body } = await api.post('/api/admin/ip-blocks', { network: '192.0.2.251', reason: 'x' }, accessToken);
+    return api.delete(`/api/admin/ip-blocks/${body.id}`, accessToken);
+  },
+  TOKEN_REVOKED: async () => {
+    const { authorization } = await serviceClient(service);
+    return api.request('POST', '/api/auth/revoke', {
+      body: { token: (await signedInPerson(service)).accessToken },
+      headers: { authorization },
+    });
+  },
+  AUDIT_EXPORTED: async () =>
+    api.request('GET', '/api/admin/audit-events?type=LOGOUT', {
+      token: (await holderOf(service, 'staff')).accessToken,
+      headers: { accept: 'application/x-ndjson' },
+    }),
   PASSWORD_REHASHED: async () => {
     const person = await verifiedPerson(service);
     const other = await startService({ settings: { ARGON2_TIME_COST: '2' }, database: service.database, clock });

@@ -42,14 +42,21 @@ describe('a sensitive route', () => {
     expectChallenge(await newCodes(person.accessToken), 'max_age="600"');
   });
 
-  it('[V7.5.1] every one of them does: enrolments, removals, new codes, another address, the export and the end of the account', async () => {
+  it('[V7.5.1] every one of them does: enrolments, removals, another address, the export, the end of the account, administration', async () => {
     const person = await enrolPasskey(service, await enrolPhone(service, await personWithTotp(service)));
+    await service.sql`update accounts set roles = '{user,admin}' where id = ${person.id}`;
     service.clock.advance(TOO_OLD);
     const routes = service.routes.filter(({ access }) => access !== 'public' && access.stepUp);
     expect(routes.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
+      'DELETE /api/admin/ip-blocks/{id}',
+      'DELETE /api/admin/users/{id}',
+      'DELETE /api/admin/users/{id}/sessions',
       'DELETE /api/auth/me',
       'DELETE /api/auth/webauthn/credentials/{id}',
       'GET /api/auth/me/export',
+      'PATCH /api/admin/users/{id}',
+      'POST /api/admin/ip-blocks',
+      'POST /api/admin/users/{id}/unlock',
       'POST /api/auth/change-email',
       'POST /api/auth/mfa/disable',
       'POST /api/auth/mfa/recovery-codes',
@@ -57,6 +64,7 @@ describe('a sensitive route', () => {
       'POST /api/auth/webauthn/register/options',
       'POST /api/sms-mfa/disable',
       'POST /api/sms-mfa/setup',
+      'PUT /api/admin/users/{id}/roles',
     ]);
     for (const { method, path } of routes) {
       const answer = await service.api().request(method, path.replace('{id}', person.passkeyId), { token: person.accessToken });

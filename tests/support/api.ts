@@ -3,7 +3,9 @@ import { expect } from 'vitest';
 import type { z } from 'zod';
 import type { ProblemCode } from '#domain/problems.ts';
 import type { Problem } from '#http/problem.ts';
-import type { ActivityEvent, MfaRequiredView, PasskeyView, RecoveryCodesView, SessionView, TokensView, User } from '#http/views.ts';
+import type { AdministeredUser } from '#http/routes/administer-users.ts';
+import type { AuditEventView } from '#http/routes/audit-trail.ts';
+import type { MfaRequiredView, PasskeyView, RecoveryCodesView, SessionView, TokensView, User } from '#http/views.ts';
 import { codeOf, type Seen } from './openapi-check.ts';
 
 /** Where a client calls from, and what it says of itself. */
@@ -21,13 +23,17 @@ export type Wire = Omit<z.output<typeof TokensView>, 'status'> &
     status: string | number;
     sessions: z.output<typeof SessionView>[];
     credentials: z.output<typeof PasskeyView>[];
-    events: z.output<typeof ActivityEvent>[];
     next_cursor: string | null;
     dependencies: Record<string, string>;
     secret: string;
     otpauth_uri: string;
     qr_code: string;
     challenge: string;
+    users: z.output<typeof AdministeredUser>[];
+    ip_blocks: { id: string; network: string }[];
+    ends_at: string | null;
+    events: z.output<typeof AuditEventView>[];
+    live_sessions: number;
     acr: string;
     csrf_token: string;
   };
@@ -38,6 +44,8 @@ export type Api = {
   request(method: string, path: string, sent?: Sent): Promise<Answer>;
   get(path: string, token?: string): Promise<Answer>;
   post(path: string, body?: unknown, token?: string): Promise<Answer>;
+  put(path: string, body: unknown, token?: string): Promise<Answer>;
+  patch(path: string, body: unknown, token?: string): Promise<Answer>;
   delete(path: string, token?: string): Promise<Answer>;
 };
 
@@ -62,6 +70,8 @@ export function apiOf(origin: string, agent: Agent, check: (seen: Seen) => void,
     request: call,
     get: (path, token) => call('GET', path, token === undefined ? {} : { token }),
     post: (path, body, token) => call('POST', path, { body, ...(token === undefined ? {} : { token }) }),
+    put: (path, body, token) => call('PUT', path, { body, ...(token === undefined ? {} : { token }) }),
+    patch: (path, body, token) => call('PATCH', path, { body, ...(token === undefined ? {} : { token }) }),
     delete: (path, token) => call('DELETE', path, token === undefined ? {} : { token }),
   };
 }

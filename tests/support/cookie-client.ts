@@ -4,10 +4,9 @@ import { type Person, verifiedPerson } from './people.ts';
 import type { TestService } from './service.ts';
 
 /** A browser as far as cookies go: it keeps what it is given, sends it back, and its page shows the CSRF token. */
-export type CookieClient = Omit<Api, 'request'> & {
+export type CookieClient = Pick<Api, 'get' | 'post' | 'delete'> & {
   /** @param sent `csrf` in place of the right token; null sends none */
   request(method: string, path: string, sent?: Sent & { csrf?: string | null }): Promise<Answer>;
-  patch(path: string, body: unknown): Promise<Answer>;
   jar: Map<string, string>;
 };
 
@@ -35,7 +34,6 @@ export function cookieClient(api: Api, jar = new Map<string, string>()): CookieC
     request,
     get: (path) => request('GET', path),
     post: (path, body) => request('POST', path, { body }),
-    patch: (path, body) => request('PATCH', path, { body }),
     delete: (path) => request('DELETE', path),
   };
 }

@@ -14,6 +14,7 @@ type Document = {
   components: { schemas: Record<string, object> };
 };
 
+const NDJSON = 'application/x-ndjson';
 const PROBLEM_TYPE = 'application/problem+json';
 
 export function openapiCheck(document: Document): (seen: Seen) => void {
@@ -41,6 +42,8 @@ export function openapiCheck(document: Document): (seen: Seen) => void {
     const must = (isSo: boolean, what: string) => isSo || complain(what);
     const valid = (validate: ValidateFunction) =>
       must(validate(seen.body) === true, `the body is not as declared: ${ajv.errorsText(validate.errors)}`);
+    const validLine = (validate: ValidateFunction, line: string) =>
+      must(validate(JSON.parse(line)) === true, `a line is not as declared: ${ajv.errorsText(validate.errors)}`);
     const pathname = seen.path.split('?')[0] ?? '';
     const mediaType = seen.headers['content-type'] ?? '';
     const isApi = /^\/(api|auth)\//.test(pathname);
@@ -72,6 +75,8 @@ export function openapiCheck(document: Document): (seen: Seen) => void {
     }
     const codes = response['x-problem-codes'];
     if (isProblem) must(codes?.includes(codeOf(seen.body)) === true, `the code ${codeOf(seen.body)} is not declared`);
+    else if (found[0] === NDJSON)
+      for (const body of seen.text.split('\n').slice(0, -1)) validLine(validatorOf(found[1].schema ?? {}), body);
     else valid(validatorOf(found[1].schema ?? {}));
   };
 }

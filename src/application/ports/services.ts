@@ -104,6 +104,8 @@ export interface AccessTokens {
   sign(claims: AccessClaims): Promise<string>;
   /** Signature, algorithm of the key, type, issuer, audience, times. @returns null for anything less than a valid one */
   verify(token: string, now: Date): { accountId: string; sessionId: string } | null;
+  /** Every claim of a valid one, as it stands in the token. */
+  claims(token: string, now: Date): Record<string, unknown> | null;
 }
 
 /** The keys that may verify a live token and the next one, as JWKS (RFC 7517). */
@@ -191,6 +193,11 @@ export interface RateLimiter {
    * @param whenDown without an answer from Redis: `refuse` throws DependencyDown (fail closed), `local` counts in process
    */
   take(buckets: readonly Bucket[], whenDown: 'refuse' | 'local'): Promise<{ allowed: boolean; readings: BucketReading[] }>;
+}
+
+/** The blocked networks, in memory: asked at the edge for each request, without a call. */
+export interface IpBlockList {
+  isBlocked(ip: string): boolean;
 }
 
 export type Email = { to: string; subject: string; text: string; html: string };

@@ -37,9 +37,24 @@ export type Account = {
   createdAt: Date;
 };
 
+/** Which accounts to list. @see Reads.accounts.search */
+export type AccountFilter = {
+  /** What the e-mail address or the user name begins with, in canonical form. */
+  prefix: string | null;
+  role: Role | null;
+  status: AccountStatus | null;
+};
+
+/** With where it stands in its list: an id without a prefix, what begins with it otherwise. */
+export type FoundAccount = { account: Account; position: string };
+
 export type AccountWithPassword = Account & { passwordHash: string | null };
 
 export type SessionEnd =
+  | 'revoked-by-service'
+  | 'ended-by-admin'
+  | 'suspended'
+  | 'role-removed'
   | 'logout'
   | 'ended-by-user'
   | 'password-changed'
@@ -94,8 +109,8 @@ export type NewSession = SessionWithProofs & SessionSecret;
 /** Who makes a request, as read from the store for it. */
 export type Caller = { account: Account; session: Session };
 
-/** A session that was found, alive or ended before its time. */
-export type Authenticated = Caller & { endedBecause: SessionEnd | null };
+/** A session that was found: who speaks by it while it lives, and no more than the reason once it has ended before its time. */
+export type Authenticated = ({ endedBecause: null } & Caller) | { endedBecause: SessionEnd };
 
 /** A message ready to send, sealed: what it says is readable to the worker only (it holds live tokens). */
 export type OutboxMessage = {
@@ -160,8 +175,55 @@ export type Authenticators = { totp: Totp | null; phone: Phone | null; passkeys:
 
 /** A place in a list of events: behind this one. */
 export type EventPosition = { occurredAt: Date; id: string };
+export type NewAccount = {
+  id: string;
+  email: Email;
+  emailVerifiedAt: Date | null;
+  username: Username | null;
+  passwordHash: string | null;
+  roles: readonly Role[];
+};
+
+export type AccountEdits = {
+  status?: AccountStatus;
+  roles?: readonly Role[];
+  displayName?: string | null;
+  username?: Username | null;
+};
+
+export type IpBlock = {
+  id: string;
+  /** As PostgreSQL writes a CIDR. */
+  network: string;
+  reason: string;
+  createdBy: string | null;
+  createdAt: Date;
+} & ({ origin: 'manual'; endsAt: Date | null } | { origin: 'automatic'; endsAt: Date });
+
+/** A service that may ask about tokens. */
+export type ServiceClient = { id: string; name: string; createdAt: Date; revokedAt: Date | null };
+
+/** Which events to read; null: whichever. `from` is the first instant, `to` the first one after. */
+export type AuditFilter = {
+  type: AuditEventType | null;
+  accountId: string | null;
+  ip: string | null;
+  minRisk: number;
+  from: Date | null;
+  to: Date | null;
+};
 
 export interface Reads {
+  serviceClients: {
+    /** One that is not revoked, with this hash of its secret. */
+    find(id: string, secretHash: Buffer): Promise<ServiceClient | null>;
+    /** The newest first. */
+    list(): Promise<ServiceClient[]>;
+  };
+  ipBlocks: {
+    /** Those that have not ended, newest first, older than `beforeId`; at most `limit`. */
+    list(beforeId: string | null, limit: number, at: Date): Promise<IpBlock[]>;
+  };
   tickets: {
     /** The open ticket, untried and unused by this; null when it is over or was tried `most` times. */
     find<Context extends TicketContext>(
@@ -187,6 +249,8 @@ export interface Reads {
     /** For the password policy and the mail of whoever holds this ticket; does not use the ticket up. */
     findByTicket(purpose: TicketPurpose, secretHash: Buffer, at: Date): Promise<Account | null>;
     findWithPassword(accountId: string): Promise<AccountWithPassword | null>;
+    /** Newest first, or, with a prefix, by what begins with it; those behind the position `after`, at most `limit`. */
+    search(filter: AccountFilter, after: string | null, limit: number): Promise<FoundAccount[]>;
     /** When the lane is locked until, if it is. */
     findLock(key: ThrottleKey, at: Date): Promise<Date | null>;
   };
@@ -208,6 +272,8 @@ export interface Reads {
       limit: number,
       after: EventPosition | null,
     ): Promise<AuditEvent[]>;
+    /** Newest first, older than `before`; at most `limit`. */
+    search(filter: AuditFilter, before: EventPosition | null, limit: number): Promise<AuditEvent[]>;
   };
 }
 
@@ -243,6 +309,8 @@ export interface Writes extends Reads {
       secretHash: Buffer,
       at: Date,
     ): Promise<{ accountId: string | null; context: Context } | null>;
+    /** Whether there is one that is neither used nor over. */
+    hasOpen(accountId: string, purpose: TicketPurpose, at: Date): Promise<boolean>;
     /** How often the open ticket of this purpose was tried; 0 when there is none. */
     triesOf(accountId: string, purpose: TicketPurpose, at: Date): Promise<number>;
   } & Reads['tickets'];
@@ -293,8 +361,22 @@ export interface Writes extends Reads {
     setPassword(accountId: string, passwordHash: string, at: Date, options: { provesEmail: boolean }): Promise<Account | null>;
     /** Sets the hash only while it still is `seenHash`. @returns whether it was */
     replacePassword(accountId: string, seenHash: string, passwordHash: string, at: Date): Promise<boolean>;
-    /** Forgets the failures counted for these identifiers, from any network. */
-    clearFailures(identifierHashes: readonly Buffer[]): Promise<void>;
+    /** Forgets the failures counted for these identifiers, from any network. @returns how many lanes had some */
+    clearFailures(identifierHashes: readonly Buffer[]): Promise<number>;
+    /** Until the transaction ends, whoever else changes accounts of others waits here: first of all locks. */
+    queueAdministration(): Promise<void>;
+    /** Locks these accounts, in the order of their ids. Those that are not there are left out. */
+    lockAll(accountIds: readonly string[]): Promise<Account[]>;
+    /** Whether an active account besides this one is an admin. Only told for sure in the queue of administration. */
+    hasOtherAdmin(accountId: string | null): Promise<boolean>;
+    /** Locks the account of this address. */
+    lockByEmail(canonicalEmail: string): Promise<AccountWithPassword | null>;
+    /** @returns false when the address or the name has an account */
+    create(account: NewAccount, at: Date): Promise<boolean>;
+    /** Takes from an account whose address nobody has verified what its registration gave it, and calls the address verified. */
+    reclaim(accountId: string, at: Date): Promise<void>;
+    /** What is not given stays. @returns the account as it is now */
+    change(accountId: string, changes: AccountEdits, at: Date): Promise<Account | 'username-taken' | null>;
   } & AccountChanges &
     Reads['accounts'];
   devices: {
@@ -331,6 +413,20 @@ export interface Writes extends Reads {
   audit: { record(event: AuditEvent): Promise<void> } & Reads['audit'];
   /** To the account's address, or to another address or number that it has or had to do with. */
   outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date, recipient?: string): Promise<void> };
+  serviceClients: {
+    add(client: { id: string; name: string; secretHash: Buffer }, at: Date): Promise<void>;
+    /** @returns what it was, null when there is none or it was revoked before */
+    revoke(id: string, at: Date): Promise<ServiceClient | null>;
+  } & Reads['serviceClients'];
+  ipBlocks: {
+    /**
+     * Every process knows it within two seconds. It takes the place of one of the same network that has ended or ends earlier by
+     * itself. @returns it as it is stored; `exists`: one that holds as long is there; `full`: there are MOST_IP_BLOCKS
+     */
+    add(block: IpBlock): Promise<IpBlock | 'exists' | 'full'>;
+    /** @returns what it was, null when there is none */
+    remove(id: string): Promise<IpBlock | null>;
+  } & Reads['ipBlocks'];
 }
 
 /**

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { activity } from '#application/activity.ts';
-import { cursor, cursorOf, positionOf } from '../cursor.ts';
-import { pageLimit } from '../fields.ts';
+import { isRefusal } from '#domain/problems.ts';
+import { eventCursorOf, pageOf, readEventCursor } from '../cursor.ts';
+import { pageFields } from '../fields.ts';
 import { route } from '../route.ts';
 import { ActivityEvent, activityEventView } from '../views.ts';
 
@@ -19,12 +20,14 @@ export function activityRoute(use: ReturnType<typeof activity>) {
     description: 'Sign-ins, right and wrong, and changes of what protects the account, as long as they are kept (AUDIT_RETENTION_DAYS).',
     access: { aal: 'aal1', beforeSecondFactor: true },
     problems: [],
-    query: z.strictObject({ limit: pageLimit, cursor: cursor.optional() }),
+    query: z.strictObject(pageFields),
     responses: { 200: { description: 'A page', schema: Page } },
     async handler({ query, principal }) {
-      const after = query.cursor === undefined ? null : positionOf(query.cursor);
-      const { events, next } = await use(principal.account.id, query.limit, after);
-      return { status: 200, body: { events: events.map(activityEventView), next_cursor: next && cursorOf(next) } };
+      const after = readEventCursor(query.cursor);
+      if (isRefusal(after)) return after;
+      const found = await use(principal.account.id, query.limit, after);
+      const { items, nextCursor } = pageOf(found, query.limit, eventCursorOf);
+      return { status: 200, body: { events: items.map(activityEventView), next_cursor: nextCursor } };
     },
   });
 }

@@ -19,6 +19,10 @@ const Metadata = z
     id_token_signing_alg_values_supported: z.array(z.string()),
     claims_supported: z.array(z.string()),
     acr_values_supported: z.array(z.string()),
+    introspection_endpoint: z.string(),
+    introspection_endpoint_auth_methods_supported: z.array(z.string()),
+    revocation_endpoint: z.string(),
+    revocation_endpoint_auth_methods_supported: z.array(z.string()),
     service_documentation: z.string(),
   })
   .meta({ id: 'Metadata' });
@@ -29,7 +33,7 @@ export type OperationsNeeds = { dependencies: Dependency[]; isStopping: () => bo
 
 /** What Kubernetes, balancers and resource servers ask. Liveness asks nobody: a dead database must not restart the service. */
 export function operationRoutes({ dependencies, isStopping, keys, issuer }: OperationsNeeds): Route[] {
-  const common = { method: 'GET', tag: 'Operations', access: 'public', problems: [] } as const;
+  const common = { method: 'GET', tag: 'Operations', access: 'public', neverBlocked: true, problems: [] } as const;
   const alive = Buffer.from('{"status":"ok"}');
   const live = (path: string) =>
     route({
@@ -111,7 +115,11 @@ function metadataOf(issuer: string, keys: KeyPublisher): z.input<typeof Metadata
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: keys.algorithms(),
     claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'client_id', 'sid', 'auth_time', 'acr', 'amr', 'roles', 'scope'],
-    acr_values_supported: ['aal1'],
+    acr_values_supported: ['aal1', 'aal2'],
+    introspection_endpoint: `${issuer}/api/auth/introspect`,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic'],
+    revocation_endpoint: `${issuer}/api/auth/revoke`,
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic'],
     service_documentation: `${issuer}/docs`,
   };
 }

@@ -1,20 +1,8 @@
 import type { Reads } from '#application/ports/store.ts';
-import type { AuditEvent } from '#domain/audit-event.ts';
+import { type EventRow, eventOf } from './audit-rows.ts';
+import { searchAuditEvents } from './audit-search.ts';
 import type { Handle } from './connect.ts';
 import { arrayOf } from './rows.ts';
-
-type EventRow = {
-  id: string;
-  occurred_at: Date;
-  type: AuditEvent['type'];
-  account_id: string | null;
-  session_id: string | null;
-  ip: string;
-  user_agent: string | null;
-  request_id: string;
-  risk: number;
-  details: AuditEvent['details'];
-};
 
 export function auditReads(sql: Handle): Reads['audit'] {
   return {
@@ -27,20 +15,6 @@ export function auditReads(sql: Handle): Reads['audit'] {
         order by occurred_at desc, id desc limit ${limit}`;
       return rows.map(eventOf);
     },
-  };
-}
-
-function eventOf(row: EventRow): AuditEvent {
-  return {
-    id: row.id,
-    type: row.type,
-    occurredAt: row.occurred_at,
-    accountId: row.account_id,
-    sessionId: row.session_id,
-    ip: row.ip,
-    userAgent: row.user_agent,
-    requestId: row.request_id,
-    risk: row.risk,
-    details: row.details,
+    search: (filter, before, limit) => searchAuditEvents(sql, filter, before, limit),
   };
 }

@@ -1,10 +1,13 @@
 import type { Reads, SessionEnd, TicketContext } from '#application/ports/store.ts';
+import { searchAccounts } from './account-search.ts';
 import { auditReads } from './audit-reads.ts';
 import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
 import { deviceReads } from './devices.ts';
 import { holdings } from './holdings.ts';
+import { ipBlockReads } from './ip-block-rows.ts';
 import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
+import { serviceClientReads } from './service-client-rows.ts';
 import { sessionColumns } from './session-rows.ts';
 
 export function accountColumns(sql: Handle) {
@@ -14,6 +17,8 @@ export function accountColumns(sql: Handle) {
 
 export function reads(sql: Handle): Reads {
   return {
+    ipBlocks: ipBlockReads(sql),
+    serviceClients: serviceClientReads(sql),
     tickets: {
       async find<Context extends TicketContext>(purpose: string, secretHash: Buffer, most: number, at: Date) {
         const [row] = await sql<{ id: string; account_id: string; context: unknown; created_at: Date }[]>`
@@ -43,6 +48,7 @@ export function reads(sql: Handle): Reads {
         const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a where a.id = ${accountId}`;
         return row ? accountOf(row) : null;
       },
+      search: (filter, after, limit) => searchAccounts(sql, filter, after, limit),
       async findLock({ identifierHash, network }, at) {
         const [row] = await sql<{ locked_until: Date }[]>`
           select locked_until from login_throttles

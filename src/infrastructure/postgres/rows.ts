@@ -75,7 +75,8 @@ export type FoundRow = SessionRow & AccountRow & { revoked_reason: SessionEnd | 
 export function authenticatedOf(row: FoundRow, at: Date): Authenticated | null {
   const session = sessionOf(row);
   if (session.idleEndAt <= at || session.absoluteEndAt <= at) return null;
-  return { session, account: accountOf(row), endedBecause: row.revoked_reason ?? (row.is_outdated ? 'outdated' : null) };
+  const endedBecause = row.revoked_reason ?? (row.is_outdated ? 'outdated' : null);
+  return endedBecause === null ? { endedBecause, session, account: accountOf(row) } : { endedBecause };
 }
 
 /** An array of plain words as PostgreSQL writes it; roles, methods and transports hold nothing that needs quotes. */

@@ -3,6 +3,7 @@ import {
   bigint,
   boolean,
   check,
+  cidr,
   customType,
   index,
   integer,
@@ -48,6 +49,14 @@ export const accounts = pgTable(
     check('accounts_status', sql`${table.status} in ('active', 'suspended', 'deleted')`),
     check('accounts_erase_at', sql`(${table.status} = 'deleted') = (${table.eraseAt} is not null)`),
     index('accounts_due_for_erasure').on(table.eraseAt).where(sql`erase_at is not null`),
+    // The pages of administration, newest first by each filter. A prefix is a range here whatever the collation is.
+    index('accounts_by_status').on(table.status, table.id),
+    index('accounts_email_prefix').on(table.emailCanonical.op('text_pattern_ops')),
+    index('accounts_username_prefix').on(table.usernameCanonical.op('text_pattern_ops')),
+    index('accounts_with_user').on(table.id).where(sql`'user' = any (roles)`),
+    index('accounts_with_moderator').on(table.id).where(sql`'moderator' = any (roles)`),
+    index('accounts_with_staff').on(table.id).where(sql`'staff' = any (roles)`),
+    index('accounts_with_admin').on(table.id).where(sql`'admin' = any (roles)`),
   ],
 );
 
@@ -248,8 +257,49 @@ export const auditEvents = pgTable(
   (table) => [
     primaryKey({ columns: [table.id, table.occurredAt] }),
     index('audit_events_of_account').on(table.accountId, table.occurredAt),
+    index('audit_events_in_time').on(table.occurredAt, table.id),
+    index('audit_events_of_type').on(table.type, table.occurredAt, table.id),
+    index('audit_events_from_ip').on(table.ip, table.occurredAt, table.id),
+    // What carries a risk is a small part; what carries a high one is a part of that. An event without risk costs neither.
+    index('audit_events_of_risk').on(table.occurredAt, table.id).where(sql`risk > 0`),
+    index('audit_events_of_high_risk').on(table.occurredAt, table.id).where(sql`risk >= 50`),
   ],
 );
+
+/** Networks that get no answer. An automatic block always ends; those of people may stay. */
+export const ipBlocks = pgTable(
+  'ip_blocks',
+  {
+    id: uuid('id').primaryKey(),
+    network: cidr('network').notNull(),
+    reason: text('reason').notNull(),
+    origin: text('origin', { enum: ['manual', 'automatic'] }).notNull(),
+    /** Who made it; the account may go. */
+    createdBy: uuid('created_by'),
+    createdAt: instant('created_at').notNull(),
+    endsAt: instant('ends_at'),
+  },
+  (table) => [
+    uniqueIndex('ip_blocks_network').on(table.network),
+    index('ip_blocks_end').on(table.endsAt),
+    check('ip_blocks_automatic_end', sql`${table.origin} = 'manual' or ${table.endsAt} is not null`),
+  ],
+);
+
+/** One row: how often the blocks were changed. Every process asks for this number alone, and reads the blocks when it moved. */
+export const ipBlockRevisions = pgTable('ip_block_revisions', {
+  id: smallint('id').primaryKey(),
+  revision: bigint('revision', { mode: 'number' }).notNull(),
+});
+
+/** Services that may ask about tokens. Their secret is 256 random bits, kept as SHA-256. */
+export const serviceClients = pgTable('service_clients', {
+  id: uuid('id').primaryKey(),
+  name: text('name').notNull(),
+  secretHash: bytea('secret_hash').notNull(),
+  createdAt: instant('created_at').notNull(),
+  revokedAt: instant('revoked_at'),
+});
 
 /** Mail and SMS waiting to be sent, sealed: the content is erased once it was sent or given up. */
 export const outbox = pgTable(

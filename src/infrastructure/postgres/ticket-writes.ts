@@ -63,6 +63,11 @@ export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tick
         returning account_id, context`;
       return row ? { accountId: row.account_id, context: contextOf(row.context) as Context } : null;
     },
+    async hasOpen(accountId, purpose, at) {
+      const rows = await sql`
+        select from tickets where account_id = ${accountId} and purpose = ${purpose} and used_at is null and expires_at > ${at} limit 1`;
+      return rows.length === 1;
+    },
     async triesOf(accountId, purpose, at) {
       const [row] = await sql<{ tries: number }[]>`
         select max(tries) as tries from tickets

@@ -1,11 +1,14 @@
 import type { Writes } from '#application/ports/store.ts';
 import { accountChanges } from './account-changes.ts';
+import { administrationWrites } from './administration-writes.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
 import { deviceWrites } from './devices.ts';
+import { ipBlockWrites } from './ip-block-rows.ts';
 import { enqueue, record } from './parts.ts';
 import { accountColumns, reads } from './reads.ts';
 import { type AccountRow, accountOf, arrayOf, proofsOf, type SessionRow, sessionOf, type WrittenProof } from './rows.ts';
+import { serviceClientWrites } from './service-client-rows.ts';
 import { insertSession, sessionColumns } from './session-rows.ts';
 import { ticketWrites } from './ticket-writes.ts';
 
@@ -36,6 +39,7 @@ export function writes(sql: Handle): Writes {
     accounts: {
       ...read.accounts,
       ...accountChanges(sql),
+      ...administrationWrites(sql),
       async lock(accountId) {
         const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a
           where a.id = ${accountId} and a.status <> 'deleted' for no key update`;
@@ -77,7 +81,9 @@ export function writes(sql: Handle): Writes {
         return rows.length === 1;
       },
       async clearFailures(identifierHashes) {
-        for (const hash of identifierHashes) await sql`delete from login_throttles where identifier_hash = ${hash}`;
+        let cleared = 0;
+        for (const hash of identifierHashes) cleared += (await sql`delete from login_throttles where identifier_hash = ${hash}`).count;
+        return cleared;
       },
     },
     sessions: {
@@ -156,6 +162,8 @@ export function writes(sql: Handle): Writes {
           auth_time = ${authTime} where id = ${id}`;
       },
     },
+    serviceClients: { ...read.serviceClients, ...serviceClientWrites(sql) },
+    ipBlocks: { ...read.ipBlocks, ...ipBlockWrites(sql) },
     audit: {
       ...read.audit,
       async record(event) {

@@ -167,7 +167,9 @@ describe('refreshes and look-ups that come together', () => {
       return { opened, isLate, live: await here.store.hot.authenticate(opened.id, isLate ? opened.idleEndAt : at) };
     });
     for (const { opened, isLate, live } of found)
-      expect([live?.session.id, live?.account.id]).toEqual(isLate ? [undefined, undefined] : [opened.id, opened.accountId]);
+      expect(live?.endedBecause === null ? [live.session.id, live.account.id] : [undefined, undefined]).toEqual(
+        isLate ? [undefined, undefined] : [opened.id, opened.accountId],
+      );
   });
 
   it('see what was committed before they were asked, however many ask', async () => {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { is } from 'drizzle-orm';
 import { getTableConfig, PgDialect, PgTable } from 'drizzle-orm/pg-core';
 import type { Sql } from 'postgres';
@@ -7,10 +8,8 @@ import { connect, type DatabaseAddress } from '#infrastructure/postgres/connect.
 import { ensureAuditPartitions, MigrationMistake, migrate } from '#infrastructure/postgres/migrate.ts';
 import * as schema from '#infrastructure/postgres/schema.ts';
 import { createDatabase, dropDatabase, inDatabase } from '#tests/support/database.ts';
-import journal from '../../../drizzle/meta/_journal.json' with { type: 'json' };
 
 const NOW = new Date('2027-11-15T12:00:00Z');
-const ALL: string[] = journal.entries.map(({ tag }) => tag);
 const server = inject('postgres');
 const undo: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -33,6 +32,12 @@ const partitions = async (sql: Sql) =>
     await sql<{ name: string }[]>`
       select inhrelid::regclass::text as name from pg_inherits where inhparent = 'audit_events'::regclass order by 1`
   ).map(({ name }) => name);
+
+/** Every migration there is, in order. */
+const ALL = readdirSync('drizzle')
+  .filter((file) => file.endsWith('.sql'))
+  .map((file) => file.replace('.sql', ''))
+  .sort();
 
 const addEvent = (sql: Sql, occurredAt: Date) => sql`
   insert into audit_events (id, occurred_at, type, ip, request_id, risk, details)
@@ -109,8 +114,10 @@ describe('the months of the audit events', () => {
       'audit_events_2028_07',
       'audit_events_default',
     ]);
-    const indexes = await sql`select from pg_index where indrelid = 'audit_events_2028_06'::regclass`;
-    expect(indexes).toHaveLength(2);
+    const [parent, month] = await Promise.all(
+      ['audit_events', 'audit_events_2028_06'].map((table) => sql`select from pg_index where indrelid = ${table}::regclass`),
+    );
+    expect(month).toHaveLength(parent?.length ?? 0);
   });
 
   it('are made while events are written', async () => {
@@ -146,8 +153,8 @@ function wanted(table: PgTable): Described {
     indexes: [
       ...config.columns.filter(({ isUnique }) => isUnique).map(({ uniqueName }) => `${uniqueName} true`),
       ...config.indexes.map(({ config: index }) => {
-        const columns = index.columns.map((column) => ('name' in column ? column.name : '?')).join(', ');
-        const where = index.where === undefined ? '' : ` where ${new PgDialect().sqlToQuery(index.where).sql}`;
+        const columns = index.columns.map(columnOf).join(', ');
+        const where = index.where === undefined ? '' : ` where ${plainly(new PgDialect().sqlToQuery(index.where).sql)}`;
         return `${index.name} ${index.unique} (${columns})${where}`;
       }),
     ].sort(),
@@ -180,9 +187,19 @@ async function described(sql: Sql, table: string): Promise<Described> {
       .map(({ name, is_unique, definition }) => {
         if (name.endsWith('_unique')) return `${name} ${is_unique}`;
         const [, columnsOf, where] = /USING btree (\(.*?\))(?: WHERE (.*))?$/.exec(definition) ?? [];
-        const plain = where?.replace(/[()]/g, '').toLowerCase();
-        return `${name} ${is_unique} ${columnsOf}${plain === undefined ? '' : ` where ${plain}`}`;
+        return `${name} ${is_unique} ${columnsOf}${where === undefined ? '' : ` where ${plainly(where)}`}`;
       })
       .sort(),
   };
+}
+
+function columnOf(column: object): string {
+  if (!('name' in column)) return '?';
+  const { opClass } = 'indexConfig' in column ? (column.indexConfig as { opClass?: string }) : {};
+  return opClass === undefined ? String(column.name) : `${column.name} ${opClass}`;
+}
+
+/** A condition without what PostgreSQL adds when it writes it down. */
+function plainly(condition: string): string {
+  return condition.replace(/[()]|::text/g, '').toLowerCase();
 }

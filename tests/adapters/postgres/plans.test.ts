@@ -22,6 +22,7 @@ const TABLES = [
   'recovery_codes',
   'phones',
   'passkeys',
+  `audit_events_${at.toISOString().slice(0, 7).replace('-', '_')}`,
 ];
 
 /** How often an index of each table was asked, and how many rows were read for whatever reason. */
@@ -53,6 +54,10 @@ async function fill(): Promise<void> {
   await sql`insert into passkeys (id, account_id, credential_id, public_key, sign_count, transports, aaguid, name, is_backup_eligible,
       is_backed_up, created_at)
     select md5('k' || i)::uuid, md5('a' || i)::uuid, sha256(('k' || i)::bytea), 'x', 0, '{}', md5('k')::uuid, 'x', true, true, ${at}
+    from generate_series(1, ${ROWS}) i`;
+  await sql`insert into audit_events (id, occurred_at, type, account_id, ip, request_id, risk, details)
+    select md5('e' || i)::uuid, ${at}::timestamptz - i * interval '1 second', case when i % 500 = 0 then 'LOGOUT' else 'TOKEN_REFRESHED' end,
+      md5('a' || i)::uuid, '192.0.2.' || i % 50, 'x', case when i % 50 = 0 then 90 when i % 10 = 0 then 20 else 0 end, '{}'
     from generate_series(1, ${ROWS}) i`;
   await sql`analyze`;
 }
@@ -122,7 +127,7 @@ it('every question of the store is answered by an index: no table is read from e
       const session = await tx.sessions.lockWithProofs(opened.id, at);
       if (session) await tx.sessions.setProofs(session);
     });
-    await store.read(async ({ accounts, sessions, holdings }) => {
+    await store.read(async ({ accounts, sessions, holdings, audit }) => {
       await accounts.findTaken(email(), username(), at);
       await accounts.findByTicket('verify-email', asked.ticket.secretHash, at);
       await accounts.findWithPassword(known.id);
@@ -130,6 +135,27 @@ it('every question of the store is answered by an index: no table is read from e
       await sessions.listLive(known.id, at, 10);
       await holdings.devices(known.id);
       for (const verb of ['sessions', 'tickets', 'messages'] as const) await holdings[verb](known.id, opened.id, 10);
+      const any = { type: null, accountId: null, ip: null, minRisk: 0, from: null, to: null };
+      const position = { occurredAt: at, id: randomUUID() };
+      for (const filter of [
+        {},
+        { type: 'LOGOUT' },
+        { accountId: known.id },
+        { ip: '198.51.100.7' },
+        { minRisk: 20 },
+        { minRisk: 90 },
+        { from: after(at, -DAY), to: at },
+        { accountId: known.id, type: 'LOGOUT', from: after(at, -DAY) },
+      ] as Partial<typeof any>[]) {
+        for (const before of [null, position]) await audit.search({ ...any, ...filter }, before, 2);
+      }
+      for (const role of ['moderator', 'staff', 'admin', null] as const) {
+        await accounts.search({ prefix: null, role, status: null }, null, 50);
+        await accounts.search({ prefix: 'zz', role, status: 'active' }, 'zzz', 50);
+      }
+      await accounts.search({ prefix: null, role: 'user', status: 'suspended' }, known.id, 50);
+      await accounts.search({ prefix: 'n', role: null, status: null }, null, 2); // all of them begin so
+      await accounts.search({ prefix: '1', role: 'user', status: null }, '1', 2);
     });
     await store.transaction(async (tx) => {
       await tx.tickets.redeem('verify-email', asked.ticket.secretHash, at);
@@ -151,6 +177,10 @@ it('every question of the store is answered by an index: no table is read from e
       await tx.sessions.end(known.id, opened.id, 'logout', at);
       await tx.sessions.endAll(known.id, 'password-changed', at);
       await tx.outbox.enqueue(known.id, mail(at), at);
+      await tx.accounts.queueAdministration();
+      await tx.accounts.lockAll([known.id]);
+      await tx.accounts.hasOtherAdmin(known.id);
+      await tx.accounts.change(known.id, { roles: ['user'], username: username() }, at);
     });
     await store.transaction(async ({ accounts }) => {
       await accounts.markDeleted(known.id, at, at);

@@ -1,0 +1,14 @@
+import { accountLane, identifierHash, identifiersOf } from './login-identifier.ts';
+import type { Needs } from './ports/services.ts';
+import type { Account, Writes } from './ports/store.ts';
+import { secondFactorLane } from './second-factor-throttle.ts';
+
+/**
+ * Erases an account that is locked, with everything that is held under it, and the failures counted for its names. What stays are its
+ * audit events: they hold its id, which leads to nobody any more (docs/adr/0012).
+ */
+export async function eraseAccount({ secrets }: Needs<'secrets'>, tx: Writes, account: Account): Promise<void> {
+  const lanes = [accountLane(secrets, account.id).identifierHash, secondFactorLane(secrets, account.id).identifierHash];
+  await tx.accounts.clearFailures([...lanes, ...identifiersOf(account).map((identifier) => identifierHash(secrets, identifier))]);
+  await tx.accounts.erase(account.id);
+}
