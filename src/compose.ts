@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { changePassword } from '#application/change-password.ts';
@@ -61,6 +60,8 @@ import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
 import type { Config } from './config.ts';
+import { versionOfPackage } from './version.ts';
+import { startWorker } from './worker.ts';
 
 export type Service = {
   app: FastifyInstance;
@@ -117,6 +118,7 @@ export async function compose(
     policy: config.policy,
   };
 
+  const worker = config.ROLE === 'web' ? null : startWorker(config, { database, auditKey: keys.audit, clock, log });
   if (config.ROLE !== 'web') {
     const deliver = deliverMessages({ outbox: postgresOutbox(database), delivery: letters, unseal: courier.unseal, clock });
     dispatcher = startDispatcher(deliver, (error) => log.warn({ err: error }, 'messages could not be delivered; tried again in a second'));
@@ -147,6 +149,7 @@ export async function compose(
       isStopping = true;
       await app.close();
       await dispatcher?.stop();
+      await worker?.stop();
       keyring.stop();
       await limits.close();
       await database.close();
@@ -179,10 +182,6 @@ async function openLimiter(config: Config, clock: Clock, log: Logger): Promise<L
     log.warn({ fallbacks }, 'limits are counted in this process while redis is away'),
   );
   return { limiter, dependencies: [redis.dependency], close: redis.close };
-}
-
-function versionOfPackage(): string {
-  return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 }
 
 /** The routes over their flows; also what the documentation and the tests' matrix are made from. */

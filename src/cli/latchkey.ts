@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs';
+import { audit } from './audit.ts';
 import { type Command, type Output, table, UsageMistake } from './command.ts';
 import { docs } from './docs.ts';
 import { keys } from './keys.ts';
@@ -9,7 +10,7 @@ import { setup } from './setup.ts';
 
 /** `npm run --silent latchkey -- COMMAND`: the operator's tool. Secrets are read from settings and files, never from the command line. */
 
-const COMMANDS: Record<string, Command> = { setup, migrate: migrateCommand, keys, secrets: secretsCommand, docs };
+const COMMANDS: Record<string, Command> = { setup, migrate: migrateCommand, keys, secrets: secretsCommand, audit, docs };
 
 export async function latchkey(argv: readonly string[], out: Output): Promise<number> {
   const [name, ...args] = argv;
