@@ -8,6 +8,7 @@ import { connect, type DatabaseAddress } from '#infrastructure/postgres/connect.
 import { ensureAuditPartitions, MigrationMistake, migrate } from '#infrastructure/postgres/migrate.ts';
 import * as schema from '#infrastructure/postgres/schema.ts';
 import { createDatabase, dropDatabase, inDatabase } from '#tests/support/database.ts';
+import { until } from '#tests/support/until.ts';
 
 const MIGRATIONS = (JSON.parse(readFileSync('drizzle/meta/_journal.json', 'utf8')) as { entries: { tag: string }[] }).entries.map(
   ({ tag }) => tag,
@@ -121,6 +122,33 @@ describe('the months of the audit events', () => {
     const written = Promise.all(Array.from({ length: 40 }, (_, i) => addEvent(sql, new Date(Date.UTC(2028, 5, 1 + (i % 28))))));
     await Promise.all([written, migrateMonths(address, new Date('2028-06-15T00:00:00Z'))]);
     expect(await whereabouts(sql)).toEqual(Array.from({ length: 40 }, () => 'audit_events_2028_06'));
+  });
+});
+
+describe('the positions of audit events', () => {
+  it('rise on in a database that was restored from a dump, where the numbers of transactions begin again', async () => {
+    const { address, sql } = await emptyDatabase();
+    await migrate(address, NOW);
+    await addEvent(sql, NOW);
+    const position = async () => {
+      const [row] = await sql<{ highest: string }[]>`select max(position)::text as highest from audit_events`;
+      return BigInt(row?.highest ?? 0);
+    };
+    const before = await position();
+    const ahead = before + 1_000_000_000_000n; // as a server that has seen more transactions gave it
+    await sql`insert into audit_events (id, occurred_at, type, ip, request_id, risk, details, position)
+      values (${randomUUID()}, ${NOW}, 'LOGOUT', '192.0.2.1', 'a test', 0, '{}', ${String(ahead)})`;
+    for (let starts = 0; starts < 2; starts++) await migrate(address, NOW);
+    await addEvent(sql, NOW);
+    const after = await position();
+    expect(after).toBeGreaterThan(ahead);
+    await until('it is settled', async () => {
+      const [row] = await sql`select audit_horizon() > ${String(after)}::bigint as settled`;
+      return row?.['settled'];
+    });
+    await migrate(address, NOW);
+    await addEvent(sql, NOW);
+    expect((await position()) - after).toBeLessThan(1000n); // once is enough
   });
 });
 
