@@ -87,6 +87,19 @@ describe('an archived month', () => {
     expect(await restore()).toEqual({ exists: true });
   });
 
+  it('may be the newest of all: the chain goes on behind it', async () => {
+    await addEvents(here.sql, 1200, IN_OLD);
+    await parts().sealAll();
+    await parts().archive(OLD);
+    expect(await verifyLive()).toMatchObject({ broken: null, sealed: 0, seals: 1, head: { number: 2 } });
+    await addEvents(here.sql, 5);
+    await parts().sealAll();
+    await parts().tidy();
+    expect(await verifyLive()).toMatchObject({ broken: null, sealed: 5, seals: 1, head: { number: 3 } });
+    await asOwner(here.sql, (tx) => tx`delete from audit_archives`);
+    expect((await verifyLive()).broken).toMatchObject({ what: 'seal-missing', seal: 1 });
+  });
+
   it('may be empty', async () => {
     expect(await parts().archive(OLD)).toEqual({ month: OLD, events: 0, state: 'archived' });
     expect((await verifyFiles()).broken).toBeNull();
