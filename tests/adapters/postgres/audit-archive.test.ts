@@ -141,11 +141,13 @@ describe('an archived month', () => {
     await sealedMonth();
     await parts().archive(OLD);
     const { events, seals, manifest } = filesOf(OLD);
+    const why: string[] = [];
     const spoil = async (name: string, change: () => void) => {
       const good = readFileSync(path.join(folder, name));
       change();
       const { broken } = await verifyFiles();
       writeFileSync(path.join(folder, name), good);
+      if (broken && 'why' in broken) why.push(broken.why);
       return broken?.what;
     };
     const whole = readFileSync(path.join(folder, events));

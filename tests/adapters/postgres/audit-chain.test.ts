@@ -106,10 +106,14 @@ describe('the audit chain', () => {
     const { trail } = opened();
     await sealed(30, 13);
     const [row] = await trail.rows(null, 1);
-    for (const position of [row?.position ?? 0, 0]) {
+    for (const [position, at] of [
+      [row?.position ?? 0, new Date()],
+      [0, new Date()],
+      [row?.position ?? 0, new Date('2020-02-02')], // a month that no seal is of
+    ] as const) {
       const id = crypto.randomUUID();
       await here.sql`insert into audit_events (id, occurred_at, type, ip, request_id, risk, details, position)
-        values (${id}, now(), 'LOGOUT', '192.0.2.1', 'a test', 0, '{}', ${position})`;
+        values (${id}, ${at}, 'LOGOUT', '192.0.2.1', 'a test', 0, '{}', ${position})`;
       expect((await verify()).broken).toMatchObject({ what: 'inserted', id });
       await asOwner(here.sql, (tx) => tx`delete from audit_events where id = ${id}`);
     }
