@@ -1,7 +1,7 @@
 import { connect, type DatabaseAddress, type Handle } from './connect.ts';
 
 /** Written by the service and never changed: beside reading and adding it may do there what stands here. */
-const AUDIT_RIGHTS: Record<string, string> = { audit_events: '', audit_seals: ', delete', audit_archives: '' };
+const AUDIT_RIGHTS: Record<string, string> = { audit_seals: ', delete', audit_archives: '' };
 /** The position of an event is the database's to give. */
 const EVENT_COLUMNS = 'id, occurred_at, type, account_id, session_id, ip, user_agent, request_id, risk, details';
 

@@ -173,6 +173,9 @@ describe('an archived month', () => {
         ),
       ),
     ).toBe('seal-changed');
+    const repacked = () => writeFileSync(path.join(folder, events), gzipSync(gunzipSync(whole), { level: 1 }));
+    expect(await spoil(events, repacked)).toBe('archive-changed');
+    expect(why.at(-1)).toContain('bytes is ');
     const counted = () =>
       writeFileSync(path.join(folder, manifest), readFileSync(path.join(folder, manifest), 'utf8').replace('2500', '2499'));
     expect(await spoil(manifest, counted)).toBe('archive-changed');
