@@ -143,7 +143,7 @@ async function written(needs: ArchiveAudit, month: string, onProgress: (events: 
   };
   const text = signedManifest(manifest, chain);
   await store.writeText(names.manifest, text);
-  const { broken } = await verifyArchive({ store, chain })(month);
+  const { broken } = await verifyArchive({ store, chain, onProgress: () => onProgress(0) })(month);
   if (broken) throw new ArchiveRefused(`What was written of ${month} does not read back`, broken);
   await trail.recordArchive({ month, location: store.location, manifest: text }, clock.now());
   return manifest;

@@ -3,7 +3,8 @@ import type { Database } from './connect.ts';
 export type Leases = {
   /** Takes or renews it. @returns false while another holds it */
   hold(job: string, holder: string, seconds: number): Promise<boolean>;
-  release(job: string, holder: string): Promise<void>;
+  /** All that this one holds. */
+  release(holder: string): Promise<void>;
 };
 
 /**
@@ -21,9 +22,9 @@ export function postgresLeases({ sql, within }: Database): Leases {
           where l.holder = excluded.holder or l.held_until <= now()`;
         return count === 1;
       }),
-    release: (job, holder) =>
+    release: (holder) =>
       within(async () => {
-        await sql`delete from leases where job = ${job} and holder = ${holder}`;
+        await sql`delete from leases where holder = ${holder}`;
       }),
   };
 }

@@ -9,8 +9,8 @@ import { isLate } from './failure.ts';
 /** One lock for all of Latchkey's migrations in a database: "latchkey" as a number. */
 const LOCK = '7809632214523766137';
 const MONTHS_AHEAD = 3;
-const LOCK_TRIES = 20;
-const LOCK_PAUSE_MS = 200;
+const LOCK_TRIES = 10;
+const LOCK_PAUSE_MS = 100;
 const FOLDER = path.join(import.meta.dirname, '../../../drizzle');
 
 export class MigrationMistake extends Error {

@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Job } from '#application/maintenance.ts';
 
 type Leases = {
   hold(job: string, holder: string, seconds: number): Promise<boolean>;
-  release(job: string, holder: string): Promise<void>;
+  release(holder: string): Promise<void>;
 };
 
 /** A runner that died is followed after this long. */
 const LEASE_SECONDS = 30;
 const RENEW_MS = (LEASE_SECONDS * 1000) / 3;
+/** A long upload is not waited for: it is begun again elsewhere. */
+const STOP_MS = 5000;
 
 /**
  * Runs each job at once and then in its rhythm, wherever nobody else does. A run that fails is told of, and the next one tries again.
@@ -33,7 +36,7 @@ export function startSchedule(
       clearInterval(renewal);
     }
   };
-  const begin = (job: Job) => {
+  const begin = async (job: Job) => {
     if (ending.signal.aborted || running.has(job.name)) return;
     const turned = turn(job)
       .catch((error) => {
@@ -41,17 +44,21 @@ export function startSchedule(
       })
       .finally(() => running.delete(job.name));
     running.set(job.name, turned);
+    await turned;
   };
   const timers = jobs.map((job) => setInterval(begin, job.everySeconds * 1000, job));
-  for (const job of jobs) begin(job);
+  // One after the other, or a process that starts would take a handful of connections at once.
+  const first = (async () => {
+    for (const job of jobs) await begin(job);
+  })();
 
   return {
     async stop() {
       ending.abort(new Error('the service stops'));
       for (const timer of timers) clearInterval(timer);
-      await Promise.all(running.values());
+      await Promise.race([Promise.all([first, ...running.values()]), delay(STOP_MS, undefined, { ref: false })]);
       // When the database is away, the leases run out by themselves.
-      await Promise.all(jobs.map(({ name }) => leases.release(name, holder).catch(() => {})));
+      await leases.release(holder).catch(() => {});
     },
   };
 }

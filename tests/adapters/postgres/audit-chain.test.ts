@@ -183,6 +183,20 @@ describe('the audit chain', () => {
   });
 });
 
+describe('the questions of the sealer and of verify', () => {
+  it('read no more rows than they ask for, however long the trail is', async () => {
+    await addEvents(here.sql, 20_000);
+    await here.sql`analyze audit_events`;
+    const page = `(position, id) > (0, '00000000-0000-7000-8000-000000000000') and position < audit_horizon() order by position, id limit 1000`;
+    for (const query of [`select * from audit_events where ${page}`, 'select max(position) from audit_events']) {
+      const plan = (await here.sql.unsafe(`explain (analyze, costs off, timing off) ${query}`)).map((row) => String(row['QUERY PLAN']));
+      const read = plan.flatMap((line) => (line.includes('Scan') ? [Number(/rows=([\d.]+)/.exec(line)?.[1])] : []));
+      expect(Math.max(...read), plan.join('\n')).toBeLessThanOrEqual(1001);
+      expect(plan.join('\n')).not.toMatch(/Seq Scan on audit_events_\d|Sort +\(|Filter:/);
+    }
+  });
+});
+
 describe('the database', () => {
   it.each(['audit_events', 'audit_seals', 'audit_archives'])(
     '[V16.4.2] refuses to change, delete or empty %s, its owner too',
