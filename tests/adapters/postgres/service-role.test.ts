@@ -9,7 +9,7 @@ import { archiveStore } from '#infrastructure/archive/archive-store.ts';
 import { folderFiles } from '#infrastructure/archive/folder.ts';
 import { connect, type DatabaseAddress, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { migrate } from '#infrastructure/postgres/migrate.ts';
-import { addEvents, chain, trailOn } from '#tests/support/audit.ts';
+import { addEvents, chain, clearTrail, trailOn } from '#tests/support/audit.ts';
 import { runLatchkey } from '#tests/support/cli.ts';
 import { type TestDatabase, testDatabase } from '#tests/support/database.ts';
 import { newEmail, PASSWORD, signedInPerson } from '#tests/support/people.ts';
@@ -53,6 +53,7 @@ describe('a role of the service alone', () => {
     } finally {
       await service.stop();
     }
+    await clearTrail(database.sql); // what the service sealed is under its own key
     const own = openDatabase(address, { poolSize: 3, prepare: true });
     try {
       await own.sql`select audit_make_month('2026-03')`;
