@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { accessToken } from '#application/access-token.ts';
@@ -97,7 +96,8 @@ import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
 import type { Config } from './config.ts';
-import { every } from './schedule.ts';
+import { versionOfPackage } from './version.ts';
+import { startWorker } from './worker.ts';
 
 export type Service = {
   app: FastifyInstance;
@@ -117,7 +117,6 @@ export type Surroundings = {
   clock?: Clock;
 };
 
-const ERASURE_SECONDS = 60 * 60;
 const SYSTEM_CLOCK: Clock = { now: () => new Date() };
 const CLIENT_ID = 'latchkey'; // until clients of other parties sign in here, all tokens are our own client's
 
@@ -163,10 +162,8 @@ export async function compose(
     dispatcher = startDispatcher(work, (error) => log.warn({ err: error }, 'messages could not be claimed or marked; tried again'));
   }
 
-  const eraser = isWorker
-    ? every(ERASURE_SECONDS, eraseAccounts(services), (error) =>
-        log.warn({ err: error }, 'deleted accounts could not be erased; tried again in an hour'),
-      )
+  const worker = isWorker
+    ? startWorker(config, { database, auditKey: keys.audit, eraseAccounts: eraseAccounts(services), clock, log })
     : null;
 
   let isStopping = false;
@@ -208,8 +205,8 @@ export async function compose(
       await app.close();
       await dispatcher?.stop();
       post.close();
-      await eraser?.stop();
       ipBlocks.stop();
+      await worker?.stop();
       keyring.stop();
       await limits.close();
       await database.close();
@@ -277,10 +274,6 @@ async function openMail(config: Config, letters: Delivery): Promise<Delivery & {
     return sendgridDelivery({ apiKey: config.SENDGRID_API_KEY?.reveal() ?? '', url: config.SENDGRID_URL }, from);
   }
   return letters;
-}
-
-function versionOfPackage(): string {
-  return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 }
 
 /** The routes over their flows; also what the documentation and the tests' matrix are made from. */

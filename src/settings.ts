@@ -263,6 +263,23 @@ export const SETTINGS = {
     schema: wholeNumber(0, 365),
     default: '30',
   },
+  AUDIT_RETENTION_DAYS: {
+    describe: 'how long after its end a month of the audit trail stays in the database',
+    schema: wholeNumber(30, 36_500),
+    default: '90',
+  },
+  AUDIT_ARCHIVE_URL: {
+    describe: 'where older months go: file:///folder or s3://bucket/prefix (default: nowhere, they stay)',
+    schema: url('file:', 's3:'),
+  },
+  AUDIT_STDOUT: {
+    describe: 'true: the worker prints each audit event as a line of JSON (ECS), at least once',
+    schema: flag,
+    default: 'false',
+  },
+  AWS_REGION: { describe: 'the region of the bucket', schema: text.max(60), default: 'us-east-1' },
+  AWS_ENDPOINT_URL: { describe: 'another service that speaks S3', schema: url('http:', 'https:') },
+
   EMAIL_PROVIDER: {
     describe: 'smtp, sendgrid, or mailbox: mail is kept in memory and shown at /dev/mailbox (development only)',
     schema: z.enum(['mailbox', 'smtp', 'sendgrid']),

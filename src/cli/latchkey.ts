@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs';
+import { audit } from './audit.ts';
 import { clients } from './clients.ts';
 import { type Command, type Output, table, UsageMistake } from './command.ts';
 import { docs } from './docs.ts';
@@ -20,6 +21,7 @@ const COMMANDS: Record<string, Command> = {
   users,
   clients,
   outbox,
+  audit,
   docs,
 };
 

@@ -1,4 +1,6 @@
+import { parseArgs } from 'node:util';
 import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
+import { grantServiceRights } from '#infrastructure/postgres/grants.ts';
 import { migrate } from '#infrastructure/postgres/migrate.ts';
 import { loadConfig } from '../config.ts';
 import type { Command } from './command.ts';
@@ -6,21 +8,30 @@ import type { Command } from './command.ts';
 /** Brings the schema up to date without starting the service: for a release job that runs before the new version does. */
 export const migrateCommand: Command = {
   summary: 'bring the database schema up to date',
-  help: `Usage: latchkey migrate
+  help: `Usage: latchkey migrate [--grant-to ROLE]
 
 Applies pending migrations to DATABASE_URL, or to the embedded database in DATA_DIR. Any number at once is safe. The service
 does the same at its start.
 
+--grant-to ROLE  gives this role what the service needs and no more, for a service that runs as another role than the one that
+                 owns the tables: it cannot switch off what guards the audit trail
+
 Example:
   DATABASE_URL_FILE=/run/secrets/database-url latchkey migrate`,
 
-  async run(_args, out) {
+  async run(args, out) {
+    const { values } = parseArgs({ args, options: { 'grant-to': { type: 'string' } } });
+    const role = values['grant-to'];
     const config = loadConfig(process.env);
     const embedded = config.DATABASE_URL ? null : await startEmbeddedPostgres(config.DATA_DIR, out.complain);
     try {
       const address = embedded?.address ?? { url: config.DATABASE_URL?.reveal() ?? '' };
       const applied = await migrate(address, new Date());
       out.print(applied.length > 0 ? `Applied: ${applied.join(', ')}` : 'The schema is up to date');
+      if (role !== undefined) {
+        await grantServiceRights(address, role);
+        out.print(`${role} may do what the service needs`);
+      }
       return 0;
     } finally {
       await embedded?.stop();

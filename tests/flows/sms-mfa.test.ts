@@ -548,7 +548,7 @@ describe('without Redis', () => {
 describe('a code', () => {
   it('[V6.5.2] [V14.2.1] stands in no row of any table as it is, nor as a hash that anybody could make, the message that waits included', async () => {
     await sql`create table seen (row text)`;
-    await sql`create function see() returns trigger language plpgsql as $$ begin insert into seen values (to_jsonb(new)::text); return new; end $$`;
+    await sql`create function see() returns trigger language plpgsql as $$ begin insert into seen values ((to_jsonb(new) - 'position')::text); return new; end $$`;
     for (const table of ['outbox', 'tickets', 'audit_events']) {
       await sql`create trigger see after insert or update on ${sql(table)} for each row execute function see()`;
     }
@@ -561,7 +561,9 @@ describe('a code', () => {
       codes.push(code);
     }
     const tables = await sql`select table_name as name from information_schema.tables where table_schema = 'public'`;
-    const dumps = await Promise.all(tables.map(({ name }) => sql`select to_jsonb(t)::text as row from ${sql(String(name))} t`));
+    const dumps = await Promise.all(
+      tables.map(({ name }) => sql`select (to_jsonb(t) - 'position')::text as row from ${sql(String(name))} t`),
+    );
     const rows = dumps.flatMap((table) => table.map(({ row }) => String(row)));
     expect(rows.some((row) => row.includes(person.number))).toBe(true);
     expect(rows.some((row) => row.includes('sms-code') && row.includes('sealed'))).toBe(true);

@@ -15,6 +15,8 @@ export type Backing<Where> = { name: string; where: Where; stop(): Promise<void>
 
 const POSTGRES_IMAGE = 'postgres:17-alpine';
 const REDIS_IMAGE = 'redis:7-alpine';
+/** Files run side by side, each with several services of ten connections. */
+const MOST_CONNECTIONS = 300;
 const DOCKER_ANSWERS_WITHIN_MS = 1000;
 
 const nothingToStop = async () => {};
@@ -25,13 +27,16 @@ export async function postgresForTests(): Promise<Backing<DatabaseAddress>> {
   if (url) return { name: 'TEST_DATABASE_URL', where: { url }, stop: nothingToStop };
   const contained = await inContainer(async () => {
     const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
-    const container = await new PostgreSqlContainer(POSTGRES_IMAGE).withCommand(['postgres', '-c', 'max_connections=200']).start();
+    const container = await new PostgreSqlContainer(POSTGRES_IMAGE)
+      .withCommand(['postgres', '-c', `max_connections=${MOST_CONNECTIONS}`])
+      .start();
     return { name: POSTGRES_IMAGE, where: { url: container.getConnectionUri() }, stop: async () => void (await container.stop()) };
   });
   if (contained) return contained;
   const dataDir = mkdtempSync(path.join(tmpdir(), 'latchkey-test-'));
   const remove = () => rmSync(dataDir, { recursive: true, force: true });
-  const { address, stop } = await startEmbeddedPostgres(dataDir, (message) => console.warn(message)).catch((error) => {
+  const start = startEmbeddedPostgres(dataDir, (message) => console.warn(message), { maxConnections: MOST_CONNECTIONS });
+  const { address, stop } = await start.catch((error) => {
     remove();
     throw error;
   });

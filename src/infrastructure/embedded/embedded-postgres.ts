@@ -24,7 +24,11 @@ const MOST_RESTARTS_IN_A_ROW = 10;
  * dies: the pipe at fd 3 closes. After a crash the next start recovers. If it dies by itself, it is started again.
  * @throws DataDirInUse, EmbeddedPostgresUnavailable, or what initdb or PostgreSQL says
  */
-export async function startEmbeddedPostgres(dataDir: string, log: (message: string) => void): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres(
+  dataDir: string,
+  log: (message: string) => void,
+  { maxConnections = 50 } = {},
+): Promise<EmbeddedPostgres> {
   const unlock = lockDataDir(dataDir);
   try {
     const ids = runAs();
@@ -34,7 +38,7 @@ export async function startEmbeddedPostgres(dataDir: string, log: (message: stri
     if (!existsSync(data)) makeCluster(binaries, data, ids);
     refuseOtherVersion(binaries, data);
     const socketDirectory = socketFolder(dir, ids);
-    let server = await startServer(binaries, data, socketDirectory, ids);
+    let server = await startServer(binaries, data, socketDirectory, ids, maxConnections);
     let isStopping = false;
     let restarts = 0;
 
@@ -45,7 +49,7 @@ export async function startEmbeddedPostgres(dataDir: string, log: (message: stri
           restarts++;
           log('the embedded PostgreSQL ended unexpectedly; it is started again');
           try {
-            server = await startServer(binaries, data, socketDirectory, ids);
+            server = await startServer(binaries, data, socketDirectory, ids, maxConnections);
             setTimeout(() => {
               restarts = 0;
             }, 60_000).unref();
@@ -103,8 +107,19 @@ function socketFolder(dir: string, ids: RunAs): string {
   return ownFolder(path.join(tmpdir(), `latchkey-${process.pid}`), ids);
 }
 
-async function startServer({ bin }: Binaries, data: string, socketDirectory: string, ids: RunAs): Promise<ChildProcess> {
-  const settings = { listen_addresses: '', shared_buffers: '64MB', max_connections: '50', unix_socket_directories: socketDirectory };
+async function startServer(
+  { bin }: Binaries,
+  data: string,
+  socketDirectory: string,
+  ids: RunAs,
+  maxConnections: number,
+): Promise<ChildProcess> {
+  const settings = {
+    listen_addresses: '',
+    shared_buffers: '64MB',
+    max_connections: String(maxConnections),
+    unix_socket_directories: socketDirectory,
+  };
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   // The shell waits for the server, passes SIGTERM on as a fast shutdown, and does the same when fd 3 closes with this process.
   const supervisor =

@@ -1,12 +1,16 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Sql } from 'postgres';
 import { connect, type DatabaseAddress, type Handle } from './connect.ts';
+import { isLate } from './failure.ts';
 
 /** One lock for all of Latchkey's migrations in a database: "latchkey" as a number. */
 const LOCK = '7809632214523766137';
 const MONTHS_AHEAD = 3;
+const LOCK_TRIES = 10;
+const LOCK_PAUSE_MS = 100;
 const FOLDER = path.join(import.meta.dirname, '../../../drizzle');
 
 export class MigrationMistake extends Error {
@@ -26,6 +30,7 @@ export async function migrate(address: DatabaseAddress, now: Date): Promise<stri
   try {
     await sql`select pg_advisory_lock(${LOCK}::bigint)`;
     const applied = await applyPending(sql);
+    await keepPositionsRising(sql);
     await ensureAuditPartitions(sql, now);
     return applied;
   } finally {
@@ -34,7 +39,10 @@ export async function migrate(address: DatabaseAddress, now: Date): Promise<stri
 }
 
 async function applyPending(sql: Sql): Promise<string[]> {
-  await sql`create table if not exists schema_migrations (name text primary key, hash text not null, applied_at timestamptz not null default now())`;
+  // Asked first: where the service has a role of its own, it may look and not make (docs/runbooks/audit.md).
+  const [ledger] = await sql<{ is_there: boolean }[]>`select to_regclass('schema_migrations') is not null as is_there`;
+  if (!ledger?.is_there)
+    await sql`create table if not exists schema_migrations (name text primary key, hash text not null, applied_at timestamptz not null default now())`;
   const rows = await sql<{ name: string; hash: string }[]>`select name, hash from schema_migrations`;
   const done = new Map(rows.map(({ name, hash }) => [name, hash]));
   const applied: string[] = [];
@@ -76,27 +84,39 @@ async function createDatabase(address: { socketDirectory: string; user: string; 
  * Makes the audit partitions of this month and the next ones; those that exist stay as they are. Any number of processes may
  * do it at once. What had to go to the default partition meanwhile moves to its month.
  */
-export async function ensureAuditPartitions(sql: Sql, now: Date, monthsAhead = MONTHS_AHEAD): Promise<void> {
+export async function ensureAuditPartitions(sql: Handle, now: Date, monthsAhead = MONTHS_AHEAD): Promise<void> {
   for (let ahead = 0; ahead <= monthsAhead; ahead++) {
     const from = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + ahead, 1));
-    const name = `audit_events_${from.toISOString().slice(0, 7).replace('-', '_')}`;
-    const to = new Date(Date.UTC(from.getUTCFullYear(), from.getUTCMonth() + 1, 1));
-    if (!(await isTable(sql, name))) await sql.begin((tx) => makePartition(tx, name, from, to));
+    await makeMonth(sql, from.toISOString().slice(0, 7));
   }
 }
 
-async function makePartition(tx: Handle, name: string, from: Date, to: Date): Promise<void> {
-  // Events wait meanwhile: one on its way to the default partition would be refused, or have the month refused.
-  await tx`lock table only audit_events in share row exclusive mode`;
-  if (await isTable(tx, name)) return;
-  await tx`create table ${tx(name)} (like audit_events)`;
-  await tx`with moved as (delete from audit_events_default where occurred_at >= ${from} and occurred_at < ${to} returning *)
-    insert into ${tx(name)} select * from moved`;
-  // The bounds come from a date, never from input; DDL takes no parameters.
-  await tx.unsafe(`alter table audit_events attach partition ${name} for values from ('${from.toISOString()}') to ('${to.toISOString()}')`);
+/** The function gives up soon when a transaction keeps it waiting, because events would queue up behind it. */
+async function makeMonth(sql: Handle, month: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return void (await sql`select audit_make_month(${month})`);
+    } catch (error) {
+      if (!isLate(error) || tries === LOCK_TRIES) throw error;
+      await delay(LOCK_PAUSE_MS);
+    }
+  }
 }
 
-async function isTable(sql: Handle, name: string): Promise<boolean> {
-  const rows = await sql`select from pg_tables where tablename = ${name} and schemaname = current_schema()`;
-  return rows.length === 1;
+/**
+ * The positions of audit events are numbers of transactions. In a database that was restored from a dump those begin again: they
+ * go on above the highest there is, or new events would stand among those that were sealed long ago (docs/adr/0013).
+ */
+async function keepPositionsRising(sql: Sql): Promise<void> {
+  const [row] = await sql<{ highest: string | null; next: string }[]>`
+    select greatest((select max(position) from audit_events), (select max(last_position) from audit_seals))::text as highest,
+      (pg_snapshot_xmax(s)::text::bigint + audit_horizon() - pg_snapshot_xmin(s)::text::bigint)::text as next
+    from pg_current_snapshot() as s`;
+  if (row?.highest == null || BigInt(row.highest) < BigInt(row.next)) return;
+  const offset = BigInt(row.highest) + 1n;
+  // Numbers of the database's own; a function's body takes no parameters.
+  await sql.unsafe(`
+    create or replace function audit_position() returns bigint language sql volatile as 'select pg_current_xact_id()::text::bigint + ${offset}';
+    create or replace function audit_horizon() returns bigint language sql stable
+      as 'select pg_snapshot_xmin(pg_current_snapshot())::text::bigint + ${offset}'`);
 }

@@ -101,6 +101,8 @@ export const sessions = pgTable(
     uniqueIndex('sessions_cookie').on(table.cookieHash).where(sql`cookie_hash is not null`),
     // For an export, and for whatever goes with its account.
     index('sessions_of_account').on(table.accountId, table.id),
+    // Of the two ends the one that no refresh moves: an index on the other would cost each refresh its update in place.
+    index('sessions_absolute_end').on(table.absoluteEndAt),
   ],
 );
 
@@ -239,7 +241,10 @@ export const loginThrottles = pgTable(
   (table) => [primaryKey({ columns: [table.identifierHash, table.network] }), index('login_throttles_age').on(table.lastFailedAt)],
 );
 
-/** What happened, in the transaction of what it tells. Partitioned by month (see the migration); accounts may go, events stay. */
+/**
+ * What happened, in the transaction of what it tells. Partitioned by month (see the migration); accounts may go, events stay.
+ * `position` is the transaction's number: below the oldest that still runs nothing is added any more (docs/adr/0013).
+ */
 export const auditEvents = pgTable(
   'audit_events',
   {
@@ -253,6 +258,7 @@ export const auditEvents = pgTable(
     requestId: text('request_id').notNull(),
     risk: smallint('risk').notNull(),
     details: jsonb('details').notNull(),
+    position: bigint('position', { mode: 'number' }).notNull().default(sql`audit_position()`),
   },
   (table) => [
     primaryKey({ columns: [table.id, table.occurredAt] }),
@@ -263,6 +269,7 @@ export const auditEvents = pgTable(
     // What carries a risk is a small part; what carries a high one is a part of that. An event without risk costs neither.
     index('audit_events_of_risk').on(table.occurredAt, table.id).where(sql`risk > 0`),
     index('audit_events_of_high_risk').on(table.occurredAt, table.id).where(sql`risk >= 50`),
+    index('audit_events_position').on(table.position, table.id),
   ],
 );
 
@@ -299,6 +306,39 @@ export const serviceClients = pgTable('service_clients', {
   secretHash: bytea('secret_hash').notNull(),
   createdAt: instant('created_at').notNull(),
   revokedAt: instant('revoked_at'),
+});
+
+/** The chain over the audit events: each seal covers the next events of one month, and the seal before it. `entries` are ids and MACs. */
+export const auditSeals = pgTable(
+  'audit_seals',
+  {
+    number: bigint('number', { mode: 'number' }).primaryKey(),
+    month: text('month').notNull(),
+    events: integer('events').notNull(),
+    lastPosition: bigint('last_position', { mode: 'number' }).notNull(),
+    lastId: uuid('last_id').notNull(),
+    entries: bytea('entries').notNull(),
+    previous: bytea('previous').notNull(),
+    keyId: bytea('key_id').notNull(),
+    sealedAt: instant('sealed_at').notNull(),
+    mac: bytea('mac').notNull(),
+  },
+  (table) => [index('audit_seals_of_month').on(table.month, table.number)],
+);
+
+/** The months that were archived, each with its manifest as it was written. Only then may a month be dropped. */
+export const auditArchives = pgTable('audit_archives', {
+  month: text('month').primaryKey(),
+  location: text('location').notNull(),
+  manifest: text('manifest').notNull(),
+  archivedAt: instant('archived_at').notNull(),
+});
+
+/** Who of several replicas does a piece of maintenance, until when. A holder that dies is followed when its time is up. */
+export const leases = pgTable('leases', {
+  job: text('job').primaryKey(),
+  holder: uuid('holder').notNull(),
+  heldUntil: instant('held_until').notNull(),
 });
 
 /** Mail and SMS waiting to be sent, sealed: the content is erased once it was sent or given up. */

@@ -8,6 +8,7 @@ import { connect, type DatabaseAddress } from '#infrastructure/postgres/connect.
 import { ensureAuditPartitions, MigrationMistake, migrate } from '#infrastructure/postgres/migrate.ts';
 import * as schema from '#infrastructure/postgres/schema.ts';
 import { createDatabase, dropDatabase, inDatabase } from '#tests/support/database.ts';
+import { until } from '#tests/support/until.ts';
 
 const NOW = new Date('2027-11-15T12:00:00Z');
 const server = inject('postgres');
@@ -129,6 +130,33 @@ describe('the months of the audit events', () => {
   });
 });
 
+describe('the positions of audit events', () => {
+  it('rise on in a database that was restored from a dump, where the numbers of transactions begin again', async () => {
+    const { address, sql } = await emptyDatabase();
+    await migrate(address, NOW);
+    await addEvent(sql, NOW);
+    const position = async () => {
+      const [row] = await sql<{ highest: string }[]>`select max(position)::text as highest from audit_events`;
+      return BigInt(row?.highest ?? 0);
+    };
+    const before = await position();
+    const ahead = before + 1_000_000_000_000n; // as a server that has seen more transactions gave it
+    await sql`insert into audit_events (id, occurred_at, type, ip, request_id, risk, details, position)
+      values (${randomUUID()}, ${NOW}, 'LOGOUT', '192.0.2.1', 'a test', 0, '{}', ${String(ahead)})`;
+    for (let starts = 0; starts < 2; starts++) await migrate(address, NOW);
+    await addEvent(sql, NOW);
+    const after = await position();
+    expect(after).toBeGreaterThan(ahead);
+    await until('it is settled', async () => {
+      const [row] = await sql`select audit_horizon() > ${String(after)}::bigint as settled`;
+      return row?.['settled'];
+    });
+    await migrate(address, NOW);
+    await addEvent(sql, NOW);
+    expect((await position()) - after).toBeLessThan(1000n); // once is enough
+  });
+});
+
 async function migrateMonths(address: DatabaseAddress, now: Date): Promise<void> {
   const own = connect(address, { max: 1 });
   try {
@@ -187,7 +215,7 @@ async function described(sql: Sql, table: string): Promise<Described> {
       .map(({ name, is_unique, definition }) => {
         if (name.endsWith('_unique')) return `${name} ${is_unique}`;
         const [, columnsOf, where] = /USING btree (\(.*?\))(?: WHERE (.*))?$/.exec(definition) ?? [];
-        return `${name} ${is_unique} ${columnsOf}${where === undefined ? '' : ` where ${plainly(where)}`}`;
+        return `${name} ${is_unique} ${columnsOf?.replaceAll('"', '')}${where === undefined ? '' : ` where ${plainly(where)}`}`;
       })
       .sort(),
   };

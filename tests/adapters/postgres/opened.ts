@@ -3,6 +3,7 @@ import type { Outbox, Store } from '#application/ports/store.ts';
 import { type Database, type Handle, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
+import { clearTrail } from '#tests/support/audit.ts';
 import { type TestDatabase, testDatabase } from '#tests/support/database.ts';
 import { until } from '#tests/support/until.ts';
 
@@ -35,7 +36,8 @@ export function openedForTests(): Opened {
     opened.outbox = postgresOutbox(opened.database);
   });
   beforeEach(async () => {
-    await opened.sql`truncate accounts, login_throttles, audit_events cascade`;
+    await opened.sql`truncate accounts, login_throttles cascade`;
+    await clearTrail(opened.sql);
   });
   afterAll(async () => {
     await opened.database.close();

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { latchkey } from '#cli/latchkey.ts';
 import { fernetBox, newFernetKey, parseFernetKeys } from '#infrastructure/crypto/fernet.ts';
-import { settingsFor } from '#tests/support/database.ts';
+import { runLatchkey } from '#tests/support/cli.ts';
 import { openedForTests } from './opened.ts';
 import { account } from './records.ts';
 
@@ -12,19 +11,8 @@ const [older, newer] = [newFernetKey(), newFernetKey()];
 
 /** What the command prints with this FERNET_KEY on the test's database. */
 async function run(keys: string, ...args: string[]): Promise<{ code: number; printed: string[] }> {
-  const printed: string[] = [];
-  const before = { ...process.env };
-  const settings = { FERNET_KEY: keys, ...settingsFor(here.address) };
-  Object.assign(process.env, settings);
-  try {
-    const note = (line: string) => void printed.push(line);
-    return { code: await latchkey(['secrets', ...args], { print: note, complain: note }), printed };
-  } finally {
-    for (const name of Object.keys(settings)) {
-      if (before[name] === undefined) delete process.env[name];
-      else process.env[name] = before[name];
-    }
-  }
+  const { code, printed, complained } = await runLatchkey(['secrets', ...args], here.address, { FERNET_KEY: keys });
+  return { code, printed: [...printed, ...complained] };
 }
 
 it('[V13.3.4] encrypts every stored secret anew with the first key, so that the old one can go', async () => {

@@ -1,0 +1,48 @@
+import { type AuditChain, GENESIS } from './audit-chain.ts';
+import type { AuditRow, AuditTrail, Seal } from './ports/audit-trail.ts';
+import type { Clock } from './ports/services.ts';
+
+/** A seal of so many events is 32 kB. */
+const BATCH = 1000;
+
+export type SealAudit = { trail: AuditTrail; chain: AuditChain; clock: Clock; publish?: (rows: readonly AuditRow[]) => Promise<void> };
+
+export function sealAudit({ trail, chain, clock, publish = async () => {} }: SealAudit) {
+  /**
+   * Seals the next events that are committed for good, one batch: as many seals as it has months. Of two that do it at once one
+   * finds the numbers taken and has done nothing.
+   * @param publish hears of the events before they are sealed, so that none is missed: after a crash it hears of them again
+   * @returns how many events it sealed; `more` when others may wait
+   */
+  return async (): Promise<{ sealed: number; more: boolean }> => {
+    const last = await trail.lastSeal();
+    const rows = await trail.settled(last && { position: last.lastPosition, id: last.lastId }, BATCH);
+    if (rows.length === 0) return { sealed: 0, more: false };
+    await publish(rows);
+    const isAdded = await trail.addSeals(sealsOf(rows, last, chain, clock.now()));
+    return { sealed: isAdded ? rows.length : 0, more: rows.length === BATCH };
+  };
+}
+
+/** All seals of a batch end where the batch does, so that the newest one tells where the next begins. */
+function sealsOf(rows: readonly AuditRow[], last: Seal | null, chain: AuditChain, sealedAt: Date): Seal[] {
+  const end = rows.at(-1);
+  if (!end) return [];
+  const seals: Seal[] = [];
+  for (const [month, ofMonth] of Map.groupBy(rows, (row) => row.month)) {
+    const before = seals.at(-1) ?? last;
+    seals.push(
+      chain.seal({
+        number: (before?.number ?? 0) + 1,
+        month,
+        events: ofMonth.length,
+        lastPosition: end.position,
+        lastId: end.id,
+        entries: chain.entriesOf(ofMonth),
+        previous: before?.mac ?? GENESIS,
+        sealedAt,
+      }),
+    );
+  }
+  return seals;
+}

@@ -1,0 +1,40 @@
+import type { AuditRow, RestoredTable } from '#application/ports/audit-trail.ts';
+import { auditRowOf, BEGINNING, type EventRow, eventColumns } from './audit-trail.ts';
+import type { Database } from './connect.ts';
+
+const ROWS_AT_ONCE = 1000;
+
+/** Tables `audit_restored_2026_05`: made by whoever may make tables, which the service's own role may not have to. */
+export function restoredTable({ sql, within }: Database): RestoredTable {
+  return {
+    create: (month) =>
+      within(async () => {
+        const table = `audit_restored_${month.replace('-', '_')}`;
+        const [there] = await sql<{ is_there: boolean }[]>`select to_regclass(${table}) is not null as is_there`;
+        if (there?.is_there) return null;
+        await sql`create table ${sql(table)} (like audit_events, primary key (position, id))`;
+        return table;
+      }),
+    add: (table, lines) =>
+      within(async () => {
+        await sql`
+          insert into ${sql(table)} (id, occurred_at, type, account_id, session_id, ip, user_agent, request_id, risk, details, position)
+          select (e->>'id')::uuid, (e->>'occurred_at')::timestamptz, e->>'type', (e->>'account_id')::uuid, (e->>'session_id')::uuid,
+            e->>'ip', e->>'user_agent', e->>'request_id', (e->>'risk')::smallint, e->'details', (e->>'position')::bigint
+          from jsonb_array_elements(${`[${lines.join(',')}]`}::text::jsonb) as e`;
+      }),
+    async *lines(table) {
+      for (let last: Pick<AuditRow, 'position' | 'id'> | undefined = BEGINNING; last; ) {
+        const { position, id }: Pick<AuditRow, 'position' | 'id'> = last;
+        const rows: EventRow[] = await within(
+          () => sql<EventRow[]>`
+            select ${eventColumns(sql)} from ${sql(table)} t where (t.position, t.id) > (${position}, ${id})
+            order by t.position, t.id limit ${ROWS_AT_ONCE}`,
+        );
+        const page: AuditRow[] = rows.map(auditRowOf);
+        for (const { line } of page) yield line;
+        last = page.at(-1);
+      }
+    },
+  };
+}
