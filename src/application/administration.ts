@@ -103,7 +103,7 @@ async function refuseActor(
   client: Client,
   at: Date,
 ): Promise<ActingRefusal | null> {
-  const session = actor && (await tx.sessions.lockWithProofs(caller.session.id, at));
+  const session = actor && (await tx.sessions.lockWithProofs(caller.session, at));
   if (!session) return refuse('unauthenticated');
   if (actor.status === 'suspended') return refuse('account-suspended');
   if (session.acr !== 'aal2') return refuseAal1('A second factor is needed here.');

@@ -40,7 +40,7 @@ export function deviceAtSignIn(
   }
   const { token: cookie, hash } = secrets.ticket();
   // A client that keeps no cookies is one row, not one for each sign-in.
-  const id = known.by === 'traits' && !known.isConfirmed ? known.id : secrets.id();
+  const id = known.by === 'traits' ? known.id : secrets.id();
   const note: DeviceNote = { ...sighting, id, tokenHash: hash, replaces: sighting.tokenHash, isConfirmed: false };
   const isNew = known.by === 'new' && known.hasOthers;
   if (!isNew) return { note, cookie, isNew, notice: null };

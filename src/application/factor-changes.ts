@@ -23,7 +23,7 @@ const PROVED_BY: Record<Method, Factor[]> = { totp: ['totp'], sms: ['sms'], weba
  */
 export async function changeFactors<T>(
   { store, policy }: Needs<'store' | 'policy'>,
-  { account, session: { id: sessionId } }: Caller,
+  { account, session: asking }: Caller,
   asks: 'step-up' | 'strength',
   at: Date,
   change: (tx: Writes, held: { account: Account; session: SessionWithProofs; enrolled: SecondFactor[] }) => Promise<T>,
@@ -32,7 +32,7 @@ export async function changeFactors<T>(
   return await store.transaction(async (tx) => {
     if (isAdministration) await tx.accounts.queueAdministration();
     const current = await tx.accounts.lock(account.id);
-    const session = current && (await tx.sessions.lockWithProofs(sessionId, at));
+    const session = current && (await tx.sessions.lockWithProofs(asking, at));
     if (!session) return refuse('unauthenticated');
     if (current.status === 'suspended') return refuse('account-suspended');
     const enrolled = await tx.authenticators.secondFactors(account.id);

@@ -59,7 +59,7 @@ export function reauthenticate(needs: ProofNeeds & Needs<'passwords' | 'accessTo
   function raise(claim: Claim, method: string, caller: Caller, client: Client, at: Date) {
     return store.transaction(async (tx) => {
       const current = await tx.accounts.lock(caller.account.id);
-      const session = current && (await tx.sessions.lockWithProofs(caller.session.id, at));
+      const session = current && (await tx.sessions.lockWithProofs(caller.session, at));
       if (!session) return refuse('unauthenticated');
       if (current.status === 'suspended') return refuse('account-suspended');
       const factor = await claim(tx);

@@ -17,13 +17,13 @@ export function sessionMoved(needs: Needs<'store' | 'secrets' | 'courier' | 'clo
   return async (session: Session, client: Client): Promise<boolean> => {
     const binding = policy.sessions.binding;
     const kind = deviceKind(client.userAgent);
-    const isSame = session.deviceKind === null || kind === session.deviceKind || kind === session.movedTo;
+    const isSame = session.deviceKind === null || kind === session.deviceKind || (binding === 'log' && session.movedTo.includes(kind));
     if (binding === 'off' || isSame) return false;
     const at = clock.now();
     const about = { accountId: session.accountId, sessionId: session.id, details: { from: session.deviceKind ?? '', to: kind, binding } };
     await store.transaction(async (tx) => {
-      if (!(await tx.sessions.noteMove(session.id, kind))) return;
-      await tx.audit.record(auditEvent(secrets, 'SESSION_MOVED', client, at, about));
+      const isNews = await tx.sessions.noteMove(session.id, kind);
+      if (isNews) await tx.audit.record(auditEvent(secrets, 'SESSION_MOVED', client, at, about));
       if (binding !== 'revoke' || !(await tx.sessions.end(session.accountId, session.id, 'moved', at))) return;
       await tx.outbox.enqueue(session.accountId, mail.sessionMoved(at), at);
     });

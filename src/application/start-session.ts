@@ -59,7 +59,7 @@ export function newSession(
     device,
     deviceId: note.id,
     deviceKind: note.kind,
-    movedTo: null,
+    movedTo: [],
     ip: client.ip,
     userAgent: client.userAgent,
     amr: amrOf(proofs),

@@ -5,10 +5,10 @@ import type { Authenticated, Session, Store } from '#application/ports/store.ts'
 import { refuseAal1, refuseWithoutStepUp } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import { touchSeconds } from '#domain/lifetimes.ts';
-import { type Refusal, refuse } from '#domain/problems.ts';
+import { PROBLEMS, type Refusal, refuse } from '#domain/problems.ts';
 import { permissionsOf } from '#domain/roles.ts';
 import { clientOf } from './client.ts';
-import type { Cookies } from './cookies.ts';
+import { type Cookies, SESSION_OVER } from './cookies.ts';
 import { type Csrf, isSafe } from './csrf.ts';
 import { addLimitHeaders } from './limits.ts';
 import { RefusalError } from './problem.ts';
@@ -45,9 +45,10 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
    * the store, so that a revocation holds at once (ASVS 7.4.1). A store that does not answer is a 503, never a 401. What a cookie
    * speaks for must come from a page of ours. The access token of a cookie session is for other services: here it only reads, or
    * whoever got hold of it could do without the CSRF token.
+   * A cookie of a session that has ended is taken back.
    * @throws RefusalError unauthenticated, session-superseded, account-suspended, csrf or forbidden
    */
-  async function identify(request: FastifyRequest): Promise<Principal | null> {
+  async function identify(request: FastifyRequest, reply: FastifyReply): Promise<Principal | null> {
     const authorization = request.raw.headersDistinct['authorization'];
     const cookie = authorization === undefined ? cookies.read(request, 'session') : null;
     if (authorization === undefined && cookie === null) return null;
@@ -59,17 +60,17 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
         ? bearer && (await byToken(bearer))
         : await store.hot.authenticateByCookie(secrets.ticketHash(cookie), client, slide, clock.now());
     if (!found) throw unauthenticated('Bearer error="invalid_token"');
+    if (cookie !== null && found.endedBecause !== null) cookies.write(request, reply, SESSION_OVER.cookies);
     if (found.endedBecause === 'superseded') throw unauthenticated('Bearer error="invalid_token"', refuse('session-superseded'));
     if (found.endedBecause !== null) throw unauthenticated('Bearer error="invalid_token"');
     const { account, session } = found;
     if (account.status === 'suspended') throw new RefusalError(refuse('account-suspended'));
     const forged = cookie === null ? null : csrf.refuseForged(request, session.id);
     if (forged) throw new RefusalError(forged);
-    if (cookie === null && session.transport === 'cookie' && !isSafe(request)) {
-      throw new RefusalError(refuse('forbidden', { detail: 'Changes are made with the session cookie and its CSRF token.' }));
-    }
-    if (await hasMoved(session, client)) throw unauthenticated('Bearer error="invalid_token"');
-    return { account, session };
+    if (cookie === null && session.transport === 'cookie' && !isSafe(request)) throw cookieNeeded();
+    // Other services show access tokens that were given to them: where those come from says nothing.
+    if (cookie !== null && (await hasMoved(session, client))) throw unauthenticated('Bearer error="invalid_token"');
+    return { account, session, isByCookie: cookie !== null };
   }
 
   /**
@@ -77,7 +78,7 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
    * @throws RefusalError as `identify`, or insufficient-user-authentication, forbidden or rate-limited
    */
   async function guard(request: FastifyRequest, reply: FastifyReply, access: SessionAccess): Promise<Principal> {
-    const principal = await identify(request);
+    const principal = await identify(request, reply);
     if (principal === null) throw unauthenticated('Bearer');
     const { account, session } = principal;
     const { permission } = access;
@@ -88,6 +89,7 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
     }
     const needsAal2 = access.aal === 'aal2' || (isRequired && !access.beforeSecondFactor);
     if (needsAal2 && session.acr !== 'aal2') throw new RefusalError(refuseAal1('A second factor is needed here.'));
+    if (access.stepUp && session.transport === 'cookie' && !principal.isByCookie) throw cookieNeeded();
     if (access.stepUp) {
       const enrolled = await store.read((records) => records.authenticators.secondFactors(account.id));
       const refusal = refuseWithoutStepUp(session, enrolled, stepUpMaxAgeSeconds, clock.now());
@@ -104,7 +106,18 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
     return principal;
   }
 
-  return { identify, guard };
+  /** Who is calling, where nobody has to: a browser whose session has ended is nobody, and can begin anew. @throws as `identify` */
+  async function identifyIfThere(request: FastifyRequest, reply: FastifyReply): Promise<Principal | null> {
+    try {
+      return await identify(request, reply);
+    } catch (error) {
+      const isDead = error instanceof RefusalError && PROBLEMS[error.refusal.refused].status === 401;
+      if (isDead && request.raw.headersDistinct['authorization'] === undefined) return null;
+      throw error;
+    }
+  }
+
+  return { identifyIfThere, guard };
 }
 
 export type AccessCheck = ReturnType<typeof accessCheck>;
@@ -113,6 +126,10 @@ export type AccessCheck = ReturnType<typeof accessCheck>;
 function bearerOf(given: readonly string[] | undefined): string | null {
   if (given?.length !== 1) return null;
   return /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(given[0] ?? '')?.[1] ?? null;
+}
+
+function cookieNeeded(): RefusalError {
+  return new RefusalError(refuse('forbidden', { detail: 'This needs the session cookie itself, not a token of its session.' }));
 }
 
 function unauthenticated(challenge: string, refusal: Refusal = refuse('unauthenticated')): RefusalError {

@@ -39,17 +39,22 @@ export function deviceCookies(value: string | null): Cookie[] {
 export function cookies({ allowsPlain }: { allowsPlain: boolean }) {
   const isPlain = (request: FastifyRequest) => allowsPlain && isSafari(request.headers['user-agent'] ?? '');
   const nameOf = (name: Cookie['name'], plain: boolean) => (plain || name === 'csrf_token' ? name : `__Host-${name}`);
+  const all = (request: FastifyRequest, name: Cookie['name']) =>
+    valuesOf(request.raw.headersDistinct['cookie'] ?? [], nameOf(name, isPlain(request)));
   return {
+    /** Every value of this name that the browser sent. */
+    all,
     /** @returns null when it is not there, or there twice: nobody can tell then which one the server set (ASVS 3.3.1, T15) */
     read(request: FastifyRequest, name: Cookie['name']): string | null {
-      const values = valuesOf(request.raw.headersDistinct['cookie'] ?? [], nameOf(name, isPlain(request)));
+      const values = all(request, name);
       return values.length === 1 ? (values[0] ?? null) : null;
     },
     write(request: FastifyRequest, reply: FastifyReply, set: readonly Cookie[]): void {
       const plain = isPlain(request);
       for (const { name, value, maxAgeSeconds } of set) {
         const marks = [plain ? '' : '; Secure', name === 'csrf_token' ? '' : '; HttpOnly'].join('');
-        reply.header('set-cookie', `${nameOf(name, plain)}=${value}; Path=/; Max-Age=${maxAgeSeconds}; SameSite=Strict${marks}`);
+        const line = `${nameOf(name, plain)}=${value}; Path=/; Max-Age=${maxAgeSeconds}; SameSite=Strict${marks}`;
+        if (![reply.getHeader('set-cookie')].flat().includes(line)) reply.header('set-cookie', line);
       }
     },
   };

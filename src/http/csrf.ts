@@ -10,8 +10,9 @@ export function isSafe({ method }: FastifyRequest): boolean {
 }
 
 /**
- * Keeps foreign pages from using a browser's cookies (ASVS 3.5.1 to 3.5.3, 63B-4 5.1; STANDARDS T16). Three fences, each enough by itself:
- * only JSON is read (json-body.ts), what the browser says of the page must be ours, and the page must show the session's token.
+ * Keeps foreign pages from using a browser's cookies (ASVS 3.5.1 to 3.5.3, 63B-4 5.1; STANDARDS T16). Of bodies only JSON is read
+ * (json-body.ts), what the browser says of the page must be ours, and the page must show the session's token: a neighbour host can
+ * plant a csrf_token cookie beside ours, yet none that is this session's.
  * @param ownOrigins of our own pages and of those in CORS_ORIGINS
  */
 export function csrf({ csrfTokens, cookies, ownOrigins }: { csrfTokens: CsrfTokens; cookies: Cookies; ownOrigins: readonly string[] }) {
@@ -35,7 +36,7 @@ export function csrf({ csrfTokens, cookies, ownOrigins }: { csrfTokens: CsrfToke
       if (isForeign(request)) return refuse('csrf', { detail: 'Pages of this origin may not do this; see CORS_ORIGINS.' });
       if (isSafe(request)) return null;
       const [shown, ...others] = request.raw.headersDistinct['x-csrf-token'] ?? [];
-      const isSame = shown !== undefined && others.length === 0 && shown === cookies.read(request, 'csrf_token');
+      const isSame = shown !== undefined && others.length === 0 && cookies.all(request, 'csrf_token').includes(shown);
       if (isSame && csrfTokens.isFor(sessionId, shown)) return null;
       return refuse('csrf', { detail: 'Send the value of the csrf_token cookie as X-CSRF-Token.' });
     },

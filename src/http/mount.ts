@@ -124,7 +124,7 @@ async function evenly<T>(work: Promise<T>): Promise<T> {
 /** Who calls, as far as the route asks. @throws RefusalError as the access check, or csrf for a sign-in from a foreign page */
 async function principalOf(request: FastifyRequest, reply: FastifyReply, route: Route, { access, csrf }: Edge): Promise<Principal | null> {
   if (route.access !== 'public' && !('serviceClient' in route.access)) return await access.guard(request, reply, route.access);
-  if (route.session === 'if-there') return await access.identify(request);
+  if (route.session === 'if-there') return await access.identifyIfThere(request, reply);
   const foreign = route.session === 'begins' ? csrf.refuseForeign(request) : null;
   if (foreign) throw new RefusalError(foreign);
   return null;

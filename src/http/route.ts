@@ -23,7 +23,10 @@ export type SessionAccess = {
 };
 
 /** The caller of a route that is not public, read from the store for this request. */
-export type Principal = Caller;
+export type Principal = Caller & {
+  /** By the cookie itself, not by a token of its session. */
+  isByCookie: boolean;
+};
 
 /** What a handler gets: everything checked, nothing of the framework. */
 export type Call<Body, Params, Query, Who> = {

@@ -60,8 +60,10 @@ const CAUSES: Record<Exclude<AuditEventType, (typeof WITHOUT_REQUEST)[number]>, 
     clock.advance(MINUTE);
     return api.post('/api/auth/refresh', { refresh_token: refreshToken });
   },
-  SESSION_MOVED: async () =>
-    api.get('/api/auth/me', (await signIn(service.api({ userAgent: 'curl/8.0' }), await verifiedPerson(service))).accessToken),
+  SESSION_MOVED: async () => {
+    const { refreshToken } = await signIn(service.api({ userAgent: 'curl/8.0' }), await verifiedPerson(service));
+    return api.post('/api/auth/refresh', { refresh_token: refreshToken });
+  },
   SESSIONS_SUPERSEDED: async () => {
     const person = await signedInPerson(service);
     const other = await startService({ settings: { MAX_SESSIONS_PER_USER: '1' }, database: service.database, clock });

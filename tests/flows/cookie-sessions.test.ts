@@ -119,10 +119,8 @@ describe('a cookie session', () => {
       'csrf_token=; Path=/; Max-Age=0; SameSite=Strict; Secure',
     ]);
     expectProblem(await me(value), 'unauthenticated');
-    expectProblem(
-      await service.api().request('POST', '/api/auth/logout', { headers: { cookie: `${SESSION}=${value}` } }),
-      'unauthenticated',
-    );
+    const again = await service.api().request('POST', '/api/auth/logout', { headers: { cookie: `${SESSION}=${value}` } });
+    expect([again.status, again.setCookies.length]).toEqual([204, 2]);
   });
 
   it('[V7.4.3] is gone after a password reset, on every browser', async () => {
@@ -272,6 +270,8 @@ describe('the access token of a cookie session', () => {
     }
     const body = { password: PASSWORD };
     expectProblem(await service.api().post('/api/auth/reauthenticate', body, token), 'forbidden');
+    expectProblem(await service.api().get('/api/auth/csrf', token), 'forbidden');
+    expectProblem(await service.api().get('/api/auth/me/export', token), 'forbidden');
     expect((await browser.get('/api/auth/me')).status).toBe(200);
   });
 
@@ -286,6 +286,43 @@ describe('the access token of a cookie session', () => {
     const token = (await browser.post('/api/auth/token')).body.access_token;
     await browser.post('/api/auth/logout');
     expectProblem(await service.api().get('/api/auth/me', token), 'unauthenticated');
+  });
+});
+
+describe('a browser whose session has ended', () => {
+  it('can begin anew: its dead cookie is nobody where nobody is needed', async () => {
+    const { browser, ...person } = await browsingPerson(service);
+    service.clock.advance(61 * MINUTE);
+    expect((await browser.post('/api/auth/webauthn/authenticate/options')).status).toBe(200);
+    await signInByCookie(browser, person);
+    expect((await browser.get('/api/auth/me')).status).toBe(200);
+  });
+
+  it('gives its dead cookies back, and can sign out of what is over', async () => {
+    const { browser } = await browsingPerson(service);
+    const value = cookieOf(browser);
+    service.clock.advance(61 * MINUTE);
+    const answer = await browser.get('/api/auth/me');
+    expectProblem(answer, 'unauthenticated');
+    expect([...browser.jar.keys()]).toEqual(['__Host-device']);
+    const out = await service.api().request('POST', '/api/auth/logout', { headers: { cookie: `${SESSION}=${value}` } });
+    expect([out.status, out.headers['clear-site-data']]).toEqual([204, '"cache", "storage"']);
+  });
+
+  it('keeps its cookies when another tab has just got new ones: an old value says nothing about the session', async () => {
+    const { browser } = await browsingPerson(service);
+    const old = cookieOf(browser);
+    await enrol(browser);
+    expect((await me(old)).setCookies).toEqual([]);
+  });
+});
+
+describe('two step-ups at once', () => {
+  it('are one: whichever comes second is refused, and the browser keeps the cookie of the first', async () => {
+    const { browser } = await browsingPerson(service);
+    const both = await Promise.all([1, 2].map(() => browser.post('/api/auth/reauthenticate', { password: PASSWORD })));
+    expect(both.map(({ status }) => status).sort()).toEqual([200, 401]);
+    expect((await browser.get('/api/auth/me')).status).toBe(200);
   });
 });
 

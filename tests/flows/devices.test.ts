@@ -59,6 +59,13 @@ describe('a device', () => {
     expect(await told(person)).toEqual([]);
   });
 
+  it('[V6.3.5] is new where it has no cookie, though one of its kind and network is known by its own', async () => {
+    const { home, ...person } = await personAtHome();
+    await signInByCookie(home, person);
+    await signInByCookie(browserAt(HOME), person);
+    expect(await told(person)).toHaveLength(1);
+  });
+
   it('without cookies is not new in the network that it was seen in, and stays one row however often it signs in', async () => {
     const person = await verifiedPerson(service);
     for (let time = 0; time < 5; time++) await signIn(service.api({ ip: HOME, userAgent: 'curl/8.0' }), person);
@@ -172,21 +179,24 @@ describe('a session that turns up on another kind of device', () => {
   const moves = (of: { id: string }) =>
     service.sql`select details, risk from audit_events where account_id = ${of.id} and type = 'SESSION_MOVED'`;
 
-  it('is written down once for each kind, and goes on (SESSION_BINDING=log)', async () => {
+  it('is written down once for each kind, however they take turns, and goes on (SESSION_BINDING=log)', async () => {
     const { home, ...person } = await personAtHome();
     for (let time = 0; time < 3; time++) expect((await browserAt(HOME, CHROME, home.jar).get('/api/auth/me')).status).toBe(200);
     expect(await moves(person)).toEqual([{ risk: 60, details: { from: 'Firefox on Linux', to: 'Chrome on Windows', binding: 'log' } }]);
+    for (let time = 0; time < 6; time++) await browserAt(HOME, time % 2 === 0 ? 'curl/8.0' : CHROME, home.jar).get('/api/auth/me');
+    expect(await moves(person)).toHaveLength(2);
     const newer = FIREFOX.replaceAll('145', '146');
     expect((await browserAt(ELSEWHERE, newer, home.jar).get('/api/auth/me')).status).toBe(200);
-    expect(await moves(person)).toHaveLength(1);
+    expect(await moves(person)).toHaveLength(2);
   });
 
-  it('is written down for access and refresh tokens too', async () => {
+  it('is written down for refresh tokens too; access tokens are shown by other services, from wherever those run', async () => {
     const person = await signIn(service.api({ userAgent: FIREFOX }), await verifiedPerson(service));
     const thief = service.api({ userAgent: 'python-requests/2.32' });
     expect((await thief.post('/api/auth/refresh', { refresh_token: person.refreshToken })).status).toBe(200);
     expect(await moves(person)).toEqual([expect.objectContaining({ details: expect.objectContaining({ to: 'Python' }) })]);
-    expect((await thief.get('/api/auth/me', person.accessToken)).status).toBe(200);
+    const other = service.api({ userAgent: 'Go-http-client/2.0' });
+    expect((await other.get('/api/auth/me', person.accessToken)).status).toBe(200);
     expect(await moves(person)).toHaveLength(1);
   });
 
@@ -216,7 +226,8 @@ describe('a session that turns up on another kind of device', () => {
     const loose = await startService({ settings: { SESSION_BINDING: 'off' }, database: service.database, clock: service.clock });
     try {
       const person = await signedInPerson(service);
-      expect((await loose.api({ userAgent: CHROME }).get('/api/auth/me', person.accessToken)).status).toBe(200);
+      const body = { refresh_token: person.refreshToken };
+      expect((await loose.api({ userAgent: CHROME }).post('/api/auth/refresh', body)).status).toBe(200);
       expect(await moves(person)).toEqual([]);
     } finally {
       await loose.stop();

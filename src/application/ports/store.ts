@@ -71,6 +71,8 @@ export type SessionEnd =
   | 'reported'
   /** The account's security stamp is newer than the session's. */
   | 'outdated'
+  /** Nobody used it for too long, or its absolute end came. */
+  | 'expired'
   | 'email-changed'
   | 'email-reverted'
   | 'account-deleted';
@@ -83,8 +85,10 @@ export type Session = {
   /** The device that it began on, and its kind; null for sessions from before devices were known. */
   deviceId: string | null;
   deviceKind: string | null;
-  /** The last other kind of device that it spoke from. */
-  movedTo: string | null;
+  /** The other kinds of device that it spoke from. */
+  movedTo: string[];
+  /** Of its cookie, when a browser holds it. */
+  cookieHash: Buffer | null;
   ip: string;
   userAgent: string | null;
   amr: Amr[];
@@ -156,8 +160,8 @@ export type Passkey = PasskeyDescriptor & {
 /** What a client shows of its device. */
 export type DeviceSighting = { tokenHash: Buffer | null; kind: string; network: string };
 
-/** What is known of it: the device by its cookie, one of the same kind in the same network, or nothing. */
-export type KnownDevice = { id: string; by: 'cookie' | 'traits'; isConfirmed: boolean } | { by: 'new'; hasOthers: boolean };
+/** What is known of it: the device by its cookie, one without cookies of the same kind in the same network, or nothing. */
+export type KnownDevice = { id: string; by: 'cookie' | 'traits' } | { by: 'new'; hasOthers: boolean };
 
 /** A device as it is from now on. `replaces`: the cookie that its browser had, which other accounts on it may know it by. */
 export type DeviceNote = {
@@ -406,8 +410,8 @@ export interface Writes extends Reads {
     renewCookie(sessionId: string, cookieHash: Buffer): Promise<void>;
     /** Opens it, and ends the one whose cookie `replaces` is the hash of. */
     open(session: NewSession, replaces: Buffer | null): Promise<void>;
-    /** The session with what was proved in it, locked; null when it does not live. */
-    lockWithProofs(sessionId: string, at: Date): Promise<SessionWithProofs | null>;
+    /** The session with what was proved in it, locked; null when it does not live, or got another cookie since it was read. */
+    lockWithProofs(session: Pick<Session, 'id' | 'cookieHash'>, at: Date): Promise<SessionWithProofs | null>;
     setProofs(session: SessionWithProofs): Promise<void>;
   } & Reads['sessions'];
   audit: { record(event: AuditEvent): Promise<void> } & Reads['audit'];
@@ -514,7 +518,7 @@ export interface HotPaths {
     event: AuditEvent;
   }): Promise<'opened' | 'locked' | 'changed'>;
 
-  /** The session of an access token and its account; null for one that ran out or never was. */
+  /** The session of an access token and its account; null for one that never was. */
   authenticate(sessionId: string, at: Date): Promise<Authenticated | null>;
 
   /** The same by the cookie. Its use is written down, and the idle end moved, when the last time was `touchSeconds` ago. */

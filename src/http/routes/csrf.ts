@@ -14,8 +14,8 @@ export function csrfRoute({ csrfTokens, clock }: { csrfTokens: CsrfTokens; clock
     access: { aal: 'aal1', beforeSecondFactor: true },
     problems: ['forbidden'],
     responses: { 200: { description: 'To be sent as X-CSRF-Token', schema: z.object({ csrf_token: z.string() }) } },
-    async handler({ principal: { session } }) {
-      if (session.transport !== 'cookie') return refuse('forbidden', { detail: 'This is for cookie sessions.' });
+    async handler({ principal: { session, isByCookie } }) {
+      if (!isByCookie) return refuse('forbidden', { detail: 'This is for cookie sessions.' });
       const token = csrfTokens.issue(session.id);
       const maxAgeSeconds = secondsUntil(session.absoluteEndAt, clock.now());
       return { status: 200, body: { csrf_token: token }, cookies: [{ name: 'csrf_token', value: token, maxAgeSeconds }] };

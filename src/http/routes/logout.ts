@@ -11,7 +11,7 @@ export function logoutRoute(use: ReturnType<typeof logout>) {
     path: '/api/auth/logout',
     tag: 'Signing in',
     summary: 'End this session',
-    description: 'With an access token as bearer, with the session cookie, or with the refresh token in the body.',
+    description: 'With an access token as bearer, with the session cookie, or with the refresh token in the body. What has ended stays so.',
     access: 'public',
     session: 'if-there',
     problems: ['invalid-refresh-token'],
@@ -19,9 +19,10 @@ export function logoutRoute(use: ReturnType<typeof logout>) {
     responses: { 204: { description: 'The session is gone' } },
     async handler({ body, principal, client }) {
       const given = body?.refresh_token;
-      const who = given !== undefined ? { refreshToken: given } : principal !== null ? { caller: principal } : null;
-      if (who === null) return refuse('unauthenticated');
-      const outcome = await use(who, client);
+      const isAnybody = given !== undefined || principal !== null || client.sessionToken !== null;
+      if (!isAnybody) return refuse('unauthenticated');
+      if (principal !== null) await use({ caller: principal }, client);
+      const outcome = given === undefined ? null : await use({ refreshToken: given }, client);
       return isRefusal(outcome) ? outcome : { status: 204, ...SESSION_OVER };
     },
   });

@@ -4,31 +4,29 @@ import type { Handle } from './connect.ts';
 
 /** The devices of accounts: which one a sign-in shows, and what is known of it from then on. */
 
-export type KnownDeviceRow = {
-  device_id: string | null;
-  by_cookie: boolean | null;
-  device_confirmed: boolean | null;
-  has_devices: boolean;
-};
+export type KnownDeviceRow = { device_id: string | null; by_cookie: boolean | null; has_devices: boolean };
 
 /** The columns of `KnownDeviceRow`, beside a row `a` of accounts; `knownDevice` must be joined. */
 export function knownDeviceColumns(sql: Handle) {
-  return sql`d.id as device_id, d.by_cookie, d.is_confirmed as device_confirmed,
-    exists (select from devices where devices.account_id = a.id) as has_devices`;
+  return sql`d.id as device_id, d.by_cookie, exists (select from devices where devices.account_id = a.id) as has_devices`;
 }
 
-/** The device of the account `a` that shows its cookie, else the best of the same kind in the same network. */
+/**
+ * The device of the account `a` that shows its cookie, else what keeps no cookies, of the same kind in the same network. One that is
+ * known to keep its cookie is not meant by whoever has none: an office or a mobile network has many of a kind.
+ */
 export function knownDevice(sql: Handle, { tokenHash, kind, network }: DeviceSighting) {
   return sql`left join lateral (
-    select id, token_hash is not distinct from ${tokenHash}::bytea as by_cookie, confirmed_at is not null as is_confirmed from devices
-    where devices.account_id = a.id and (token_hash = ${tokenHash}::bytea or (kind = ${kind}::text and network = ${network}::text))
-    order by by_cookie desc, is_confirmed, last_seen_at desc limit 1
+    select id, token_hash is not distinct from ${tokenHash}::bytea as by_cookie from devices
+    where devices.account_id = a.id and (token_hash = ${tokenHash}::bytea
+      or (confirmed_at is null and kind = ${kind}::text and network = ${network}::text))
+    order by by_cookie desc, last_seen_at desc limit 1
   ) d on true`;
 }
 
-export function knownDeviceOf({ device_id, by_cookie, device_confirmed, has_devices }: KnownDeviceRow): KnownDevice {
+export function knownDeviceOf({ device_id, by_cookie, has_devices }: KnownDeviceRow): KnownDevice {
   if (device_id === null) return { by: 'new', hasOthers: has_devices };
-  return { id: device_id, by: by_cookie ? 'cookie' : 'traits', isConfirmed: device_confirmed === true };
+  return { id: device_id, by: by_cookie ? 'cookie' : 'traits' };
 }
 
 /**

@@ -23,6 +23,7 @@ export type SessionRow = {
   device_id: string | null;
   device_kind: string | null;
   moved_to: string | null;
+  cookie_hash: Buffer | null;
   ip: string;
   user_agent: string | null;
   amr: string;
@@ -56,7 +57,8 @@ export function sessionOf(row: SessionRow): Session {
     device: row.device,
     deviceId: row.device_id,
     deviceKind: row.device_kind,
-    movedTo: row.moved_to,
+    movedTo: row.moved_to === null ? [] : row.moved_to.split('|'),
+    cookieHash: row.cookie_hash,
     ip: row.ip,
     userAgent: row.user_agent,
     amr: wordsOf(row.amr) as Session['amr'],
@@ -71,11 +73,11 @@ export function sessionOf(row: SessionRow): Session {
 
 export type FoundRow = SessionRow & AccountRow & { revoked_reason: SessionEnd | null; is_outdated: boolean };
 
-/** A session that was found, unless it ran out. */
-export function authenticatedOf(row: FoundRow, at: Date): Authenticated | null {
+/** A session that was found, or why it ended. */
+export function authenticatedOf(row: FoundRow, at: Date): Authenticated {
   const session = sessionOf(row);
-  if (session.idleEndAt <= at || session.absoluteEndAt <= at) return null;
-  const endedBecause = row.revoked_reason ?? (row.is_outdated ? 'outdated' : null);
+  const isOver = session.idleEndAt <= at || session.absoluteEndAt <= at;
+  const endedBecause = row.revoked_reason ?? (row.is_outdated ? 'outdated' : isOver ? 'expired' : null);
   return endedBecause === null ? { endedBecause, session, account: accountOf(row) } : { endedBecause };
 }
 

@@ -92,7 +92,7 @@ export const sessions = pgTable(
     /** That of its account when it began, or when it was the one session that was kept. */
     securityStamp: integer('security_stamp').notNull().default(0),
     deviceId: uuid('device_id'),
-    /** The kind of device that it began on, and the last other one that it spoke from. */
+    /** The kind of device that it began on, and the others that it spoke from, with `|` between them. */
     deviceKind: text('device_kind'),
     movedTo: text('moved_to'),
   },

@@ -16,6 +16,6 @@ export function insertSession(sql: Handle, session: NewSession) {
 
 /** The columns of a `SessionRow`. */
 export function sessionColumns(sql: Handle) {
-  return sql`s.id as session_id, s.account_id, s.transport, s.device, s.device_id, s.device_kind, s.moved_to, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
+  return sql`s.id as session_id, s.account_id, s.transport, s.device, s.device_id, s.device_kind, s.moved_to, s.cookie_hash, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
     s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at`;
 }

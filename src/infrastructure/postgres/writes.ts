@@ -125,8 +125,9 @@ export function writes(sql: Handle): Writes {
         return rows.length;
       },
       async noteMove(sessionId, kind) {
-        const rows =
-          await sql`update sessions set moved_to = ${kind} where id = ${sessionId} and moved_to is distinct from ${kind} returning id`;
+        const rows = await sql`
+          update sessions set moved_to = concat_ws('|', moved_to, ${kind}::text)
+          where id = ${sessionId} and ${kind}::text <> all(string_to_array(coalesce(moved_to, ''), '|')) returning id`;
         return rows.length === 1;
       },
       async endByCookie(cookieHash, reason, at) {
@@ -147,10 +148,11 @@ export function writes(sql: Handle): Writes {
         if (replaces) await this.endByCookie(replaces, 'replaced', session.createdAt);
         await sql`${insertSession(sql, session)} from accounts where id = ${session.accountId}`;
       },
-      async lockWithProofs(sessionId, at) {
+      async lockWithProofs({ id, cookieHash }, at) {
         const [row] = await sql<(SessionRow & { proofs: WrittenProof[] })[]>`
           select ${sessionColumns(sql)}, s.proofs from sessions s
-          where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
+          where s.id = ${id} and s.cookie_hash is not distinct from ${cookieHash} and s.revoked_at is null
+            and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
             and s.security_stamp = (select security_stamp from accounts a where a.id = s.account_id) for no key update`;
         if (!row) return null;
         const session = sessionOf(row);

@@ -124,7 +124,7 @@ it('every question of the store is answered by an index: no table is read from e
       await authenticators.removeTotp(known.id);
       await authenticators.removePhone(known.id);
       await authenticators.removePasskey(known.id, passkey.id);
-      const session = await tx.sessions.lockWithProofs(opened.id, at);
+      const session = await tx.sessions.lockWithProofs(opened, at);
       if (session) await tx.sessions.setProofs(session);
     });
     await store.read(async ({ accounts, sessions, holdings, audit }) => {

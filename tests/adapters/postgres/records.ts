@@ -91,7 +91,7 @@ export function session(accountId: string, at: Date, more: Partial<Bearer> = {})
     device: 'a test device',
     deviceId: randomUUID(),
     deviceKind: 'another program',
-    movedTo: null,
+    movedTo: [],
     ip: '192.0.2.1',
     userAgent: 'a test',
     amr: ['pwd'],
