@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { afterAll, describe, expect, it } from 'vitest';
 import { expectProblem, tally, visible } from '#tests/support/api.ts';
 import { MINUTE } from '#tests/support/clock.ts';
@@ -61,6 +62,32 @@ describe('asking for a reset link', () => {
     const answer = await api.request('POST', '/api/auth/forgot-password', { body: { email }, headers: { host: 'evil.example' } });
     expectProblem(answer, 'misdirected-request');
     expect(await mail.to(email)).toEqual(before);
+  });
+
+  it('[V4.1.3] is not fooled by two Hosts, an absolute URI, or headers that name another one: no mail names it', async () => {
+    const { email } = await verifiedPerson(service);
+    const own = new URL(service.origin).host;
+    const path = '/api/auth/forgot-password';
+    const tries = [
+      [`POST ${path} HTTP/1.1`, `Host: ${own}`, 'Host: evil.example'],
+      [`POST ${path} HTTP/1.1`, 'Host: evil.example', `Host: ${own}`],
+      [`POST http://evil.example${path} HTTP/1.1`, `Host: ${own}`],
+      [`POST http://${own}${path} HTTP/1.1`, 'Host: evil.example'],
+      [`POST ${path} HTTP/1.1`, `Host: ${own}@evil.example`],
+      [
+        `POST ${path} HTTP/1.1`,
+        `Host: ${own}`,
+        'X-Original-URL: http://evil.example/',
+        'X-Host: evil.example',
+        'X-Forwarded-Server: evil.example',
+      ],
+    ];
+    const statuses: string[] = [];
+    for (const lines of tries) statuses.push(await raw(lines, JSON.stringify({ email })));
+    expect(statuses).toEqual(['421', '421', '421', '421', '421', '202']);
+    const mails = await mail.to(email);
+    expect(mails.filter(({ subject }) => subject.startsWith('Set a new password'))).toHaveLength(1);
+    for (const { text, html } of mails) expect(`${text}${html}`).not.toContain('evil.example');
   });
 
   it('is audited with whether somebody has the address', async () => {
@@ -193,3 +220,19 @@ describe('setting a new password with the link', () => {
     expect(await tryLogin(api, { email, password: OTHER_PASSWORD })).toMatchObject({ status: 200 });
   });
 });
+
+/** Sends a request as it stands, byte for byte. @returns the status of the answer */
+function raw(lines: readonly string[], body: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const { hostname, port } = new URL(service.origin);
+    const socket = connect(Number(port), hostname, () => {
+      const head = [...lines, 'Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close'];
+      socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
+    });
+    let text = '';
+    socket.on('error', reject).on('close', () => resolve(text.split(' ')[1] ?? ''));
+    socket.setEncoding('utf8').on('data', (chunk) => {
+      text += chunk;
+    });
+  });
+}
