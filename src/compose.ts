@@ -23,6 +23,7 @@ import { passkeySignIn } from '#application/passkey-sign-in.ts';
 import { passkeys } from '#application/passkeys.ts';
 import { NotTaken } from '#application/ports/errors.ts';
 import type { MailboxView } from '#application/ports/mailbox.ts';
+import type { Metrics } from '#application/ports/metrics.ts';
 import type { Clock, Delivery, Dependency, RateLimiter, Services } from '#application/ports/services.ts';
 import { reauthenticate } from '#application/reauthenticate.ts';
 import { recoveryCodes } from '#application/recovery-codes.ts';
@@ -58,6 +59,7 @@ import { loginRoute } from '#http/routes/login.ts';
 import { logoutRoute } from '#http/routes/logout.ts';
 import { mailboxRoute } from '#http/routes/mailbox.ts';
 import { meRoute } from '#http/routes/me.ts';
+import { metricsRoute } from '#http/routes/metrics.ts';
 import { mfaRoutes } from '#http/routes/mfa.ts';
 import { operationRoutes } from '#http/routes/operations.ts';
 import { pageRoutes } from '#http/routes/pages.ts';
@@ -88,6 +90,7 @@ import { type Dispatcher, PLACES, startDispatcher } from '#infrastructure/delive
 import { mailbox } from '#infrastructure/delivery/mailbox.ts';
 import { watched } from '#infrastructure/delivery/watched.ts';
 import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts';
+import type { Looked } from '#infrastructure/metrics/prometheus.ts';
 import { oneTimePasswords } from '#infrastructure/otp/one-time-passwords.ts';
 import { phoneNumbers } from '#infrastructure/phone/phone-numbers.ts';
 import { type DatabaseAddress, openDatabase } from '#infrastructure/postgres/connect.ts';
@@ -103,6 +106,8 @@ export type Service = {
   app: FastifyInstance;
   routes: Route[];
   mailbox: MailboxView;
+  /** Where /metrics is served, if on a port of its own. */
+  metricsPort: number | null;
   /** Not ready from now on; finishes what runs, then closes what is open. */
   stop(): Promise<void>;
 };
@@ -133,13 +138,16 @@ export async function compose(
   let dispatcher: Dispatcher | null = null;
   const courier = sealingCourier(keys.outbox, () => dispatcher?.wake());
 
+  const passwords = await argon2Hasher({
+    memoryKib: config.ARGON2_MEMORY_KIB,
+    timeCost: config.ARGON2_TIME_COST,
+    parallelism: config.ARGON2_PARALLELISM,
+  });
+  const outbox = postgresOutbox(database);
+
   const services: Services = {
     store: postgresStore(database),
-    passwords: await argon2Hasher({
-      memoryKib: config.ARGON2_MEMORY_KIB,
-      timeCost: config.ARGON2_TIME_COST,
-      parallelism: config.ARGON2_PARALLELISM,
-    }),
+    passwords,
     commonPasswords: loadCommonPasswords(),
     accessTokens: accessTokens(keyring, { issuer: config.ISSUER, audience: config.ISSUER, clientId: CLIENT_ID }),
     refreshTokens: refreshTokens(keys.refreshTokens),
@@ -158,12 +166,17 @@ export async function compose(
   const post = await openPost(config, letters, log);
   const isWorker = config.ROLE !== 'web';
   if (isWorker) {
-    const work = deliverMessages({ outbox: postgresOutbox(database), delivery: post.delivery, unseal: courier.unseal, clock });
+    const work = deliverMessages({ outbox, delivery: post.delivery, unseal: courier.unseal, clock });
     dispatcher = startDispatcher(work, (error) => log.warn({ err: error }, 'messages could not be claimed or marked; tried again'));
   }
 
+  const measured = await openMetrics(
+    config,
+    { hashing: passwords.load, limiterFallbacks: limits.fallbacks, outbox: () => outbox.backlog(clock.now()) },
+    log,
+  );
   const worker = isWorker
-    ? startWorker(config, { database, auditKey: keys.audit, eraseAccounts: eraseAccounts(services), clock, log })
+    ? startWorker(config, { database, auditKey: keys.audit, eraseAccounts: eraseAccounts(services), metrics: measured.metrics, clock, log })
     : null;
 
   let isStopping = false;
@@ -174,7 +187,10 @@ export async function compose(
     ...(config.hasMailbox ? [mailboxRoute(letters, config.PRODUCT_NAME)] : []),
     ...pageRoutes({ productName: config.PRODUCT_NAME, hasMailbox: config.hasMailbox }),
   ];
-  const routes = config.ROLE === 'worker' ? operations : [...routesOf(services), ...operations, ...forPeople];
+  const routes =
+    config.ROLE === 'worker'
+      ? [...operations, ...measured.routes]
+      : [...routesOf(services), ...operations, ...measured.routes, ...forPeople];
   const settings = {
     issuer: config.ISSUER,
     productName: config.PRODUCT_NAME,
@@ -188,7 +204,15 @@ export async function compose(
   const ipBlocks = await watchIpBlocks(database, clock, (error) =>
     log.warn({ err: error }, 'blocked addresses cannot be looked up; the last list stays in use'),
   );
-  const app = await buildServer({ ...services, hasMoved: sessionMoved(services), ipBlocks, routes, settings, log });
+  const app = await buildServer({
+    ...services,
+    hasMoved: sessionMoved(services),
+    ipBlocks,
+    routes,
+    settings,
+    log,
+    metrics: measured.metrics,
+  });
   await app.ready();
   if (config.BOOTSTRAP_ADMIN_EMAIL !== undefined && config.ROLE !== 'worker') {
     const outcome = await bootstrapAdmin(services)(config.BOOTSTRAP_ADMIN_EMAIL);
@@ -200,6 +224,7 @@ export async function compose(
     app,
     routes,
     mailbox: letters,
+    metricsPort: measured.port,
     async stop() {
       isStopping = true;
       await app.close();
@@ -207,6 +232,7 @@ export async function compose(
       post.close();
       ipBlocks.stop();
       await worker?.stop();
+      await measured.stop();
       keyring.stop();
       await limits.close();
       await database.close();
@@ -221,11 +247,25 @@ function openKeyring(config: Config, clock: Clock, log: Logger): Keyring {
   );
 }
 
-type Limits = { limiter: RateLimiter; dependencies: Dependency[]; close(): Promise<void> };
+type Measured = { metrics: Metrics | null; routes: Route[]; port: number | null; stop(): Promise<void> };
+
+/** Counters, where somebody reads them; loaded only then. */
+async function openMetrics(config: Config, looked: Looked, log: Logger): Promise<Measured> {
+  const { METRICS_PORT: port, METRICS_TOKEN: token, HOST: host } = config;
+  if (port === undefined && token === undefined) return { metrics: null, routes: [], port: null, stop: async () => {} };
+  const { prometheus } = await import('#infrastructure/metrics/prometheus.ts');
+  const { serveMetrics } = await import('#infrastructure/metrics/metrics-server.ts');
+  const metrics = prometheus(looked, (error) => log.warn({ err: error }, 'a gauge cannot be read'));
+  const server = port === undefined ? null : await serveMetrics(metrics, { host, port });
+  const routes = token === undefined ? [] : [metricsRoute(metrics, token.reveal())];
+  return { metrics, routes, port: server?.port ?? null, stop: async () => server?.stop() };
+}
+
+type Limits = { limiter: RateLimiter; dependencies: Dependency[]; fallbacks(): number; close(): Promise<void> };
 
 async function openLimiter(config: Config, clock: Clock, log: Logger): Promise<Limits> {
   const local = inProcessLimiter(clock, { limits: config.rateLimits });
-  if (!config.REDIS_URL) return { limiter: local, dependencies: [], close: async () => {} };
+  if (!config.REDIS_URL) return { limiter: local, dependencies: [], fallbacks: () => 0, close: async () => {} };
   // Loaded only where it is used: the client is a fifth of the memory of an idle service.
   const { openRedis } = await import('#infrastructure/redis/redis-connection.ts');
   const { redisLimiter } = await import('#infrastructure/redis/redis-limiter.ts');
@@ -238,7 +278,7 @@ async function openLimiter(config: Config, clock: Clock, log: Logger): Promise<L
   const limiter = withFallback(shared, local, (fallbacks) =>
     log.warn({ fallbacks }, 'limits are counted in this process while redis is away'),
   );
-  return { limiter, dependencies: [redis.dependency], close: redis.close };
+  return { limiter, dependencies: [redis.dependency], fallbacks: limiter.fallbacks, close: redis.close };
 }
 
 type Post = { delivery: Delivery; dependencies: Dependency[]; close(): void };

@@ -10,7 +10,15 @@ export type Environment = Record<string, string | undefined>;
 /** A value that no log, error or inspection shows. */
 export type Secret = { reveal(): string };
 
-type SecretName = 'SECRET_KEY' | 'FERNET_KEY' | 'JWT_PRIVATE_KEY' | 'DATABASE_URL' | 'REDIS_URL' | 'SMTP_PASSWORD' | 'SENDGRID_API_KEY';
+type SecretName =
+  | 'SECRET_KEY'
+  | 'FERNET_KEY'
+  | 'JWT_PRIVATE_KEY'
+  | 'DATABASE_URL'
+  | 'REDIS_URL'
+  | 'METRICS_TOKEN'
+  | 'SMTP_PASSWORD'
+  | 'SENDGRID_API_KEY';
 
 export type Config = Omit<SettingValues, SecretName> & { [Name in SecretName]: Secret | undefined } & {
   ISSUER: string;

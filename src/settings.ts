@@ -249,6 +249,15 @@ export const SETTINGS = {
     schema: z.enum(['standard', 'strict']),
     default: 'standard',
   },
+  METRICS_PORT: {
+    describe: 'where /metrics is served for Prometheus, on HOST (default: nowhere); 0 takes any free port',
+    schema: wholeNumber(0, 65535),
+  },
+  METRICS_TOKEN: {
+    describe: 'the bearer token that opens /metrics on PORT; at least 16 characters (default: it is not there)',
+    schema: text.min(16),
+    secret: true,
+  },
   BOOTSTRAP_ADMIN_EMAIL: {
     describe: 'while nobody is an admin: makes the account of this address one at start, and mails a link to set its password',
     schema: z.string().refine((address) => parseEmail(address) !== undefined, 'give an e-mail address'),

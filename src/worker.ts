@@ -3,6 +3,8 @@ import type { Logger } from 'pino';
 import { ArchiveRefused, archiveAudit } from '#application/archive-audit.ts';
 import { auditChain } from '#application/audit-chain.ts';
 import { type Job, maintenance } from '#application/maintenance.ts';
+import type { AuditRow } from '#application/ports/audit-trail.ts';
+import type { Metrics } from '#application/ports/metrics.ts';
 import type { Clock } from '#application/ports/services.ts';
 import { sealAudit } from '#application/seal-audit.ts';
 import { hasEndedFor } from '#domain/audit-line.ts';
@@ -21,6 +23,8 @@ type Surroundings = {
   auditKey: Buffer;
   /** One batch. @returns whether more is due */
   eraseAccounts(): Promise<{ more: boolean }>;
+  /** Hears of every event that is sealed. */
+  metrics: Metrics | null;
   clock: Clock;
   log: Logger;
 };
@@ -31,11 +35,18 @@ const ERASURE_SECONDS = 3600;
 const DROP_PAUSE_MS = 500;
 
 /** The worker's half besides mail: what one replica does at a time, on a schedule. */
-export function startWorker(config: Config, { database, auditKey, eraseAccounts, clock, log }: Surroundings): { stop(): Promise<void> } {
+export function startWorker(
+  config: Config,
+  { database, auditKey, eraseAccounts, metrics, clock, log }: Surroundings,
+): { stop(): Promise<void> } {
   const trail = postgresAuditTrail(database);
   const chain = auditChain([auditKey]);
-  const publish = config.AUDIT_STDOUT ? { publish: auditLines(process.stdout) } : {};
-  const seal = sealAudit({ trail, chain, clock, ...publish });
+  const print = config.AUDIT_STDOUT ? auditLines(process.stdout) : null;
+  const publish = async (rows: readonly AuditRow[]) => {
+    await print?.(rows);
+    metrics?.count(rows);
+  };
+  const seal = sealAudit({ trail, chain, clock, publish });
 
   const archiveOld = async (signal: AbortSignal) => {
     const months = (await trail.months()).filter((month) => hasEndedFor(month, config.AUDIT_RETENTION_DAYS, clock.now()));

@@ -89,6 +89,7 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge & {
         principal: request.principal,
         service: request.service,
         ifNoneMatch: request.headers['if-none-match'],
+        authorization: request.headers.authorization ?? '',
         accept: request.headers.accept ?? '',
       };
       const answer = await (route.isEven ? evenly(route.handler(call)) : route.handler(call));

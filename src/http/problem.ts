@@ -7,6 +7,13 @@ import { requestIdOf } from './request-id.ts';
 
 /** The one place where a "no" becomes a response (RFC 9457). Never a stack, SQL, a path of a file, or a secret (ASVS 16.5.1). */
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The code that it was answered with, for those who count. */
+    problem: ProblemCode | null;
+  }
+}
+
 /** A refusal on its way to the error handler, for hooks that can only throw. */
 export class RefusalError extends Error {
   readonly refusal: Refusal;
@@ -42,6 +49,7 @@ export function problemOf(refusal: Refusal, issuer: string, requestId: string): 
 
 export function sendProblem(reply: FastifyReply, refusal: Refusal, issuer: string): FastifyReply {
   const problem = problemOf(refusal, issuer, reply.request.id);
+  reply.request.problem = refusal.refused;
   if (refusal.retryAfterSeconds !== undefined) reply.header('retry-after', String(Math.max(1, refusal.retryAfterSeconds)));
   if (problem.status === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', challengeOf(refusal));
   return reply

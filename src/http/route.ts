@@ -39,6 +39,8 @@ export type Call<Body, Params, Query, Who> = {
   service: ServiceClient | null;
   /** `If-None-Match`, for the routes that a client may keep a copy of. */
   ifNoneMatch: string | undefined;
+  /** `Authorization`, for the one route whose caller is neither a user nor a service (metrics). */
+  authorization: string;
   /** `Accept`, for the page that is data too. */
   accept: string;
 };

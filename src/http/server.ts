@@ -2,6 +2,7 @@ import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import type { Metrics } from '#application/ports/metrics.ts';
 import type { AccessTokens, Clock, CsrfTokens, IpBlockList, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
 import { serviceClients } from '#application/service-clients.ts';
@@ -48,6 +49,8 @@ export type ServerParts = {
   policy: Policy;
   settings: HttpSettings;
   log: FastifyBaseLogger;
+  /** Null: nobody counts. */
+  metrics: Metrics | null;
 };
 
 const BODY_LIMIT_BYTES = 64 * 1024;
@@ -68,6 +71,7 @@ export async function buildServer({
   policy,
   settings,
   log,
+  metrics,
 }: ServerParts): Promise<FastifyInstance> {
   const { issuer } = settings;
   const app = Fastify({
@@ -88,11 +92,12 @@ export async function buildServer({
     clientErrorHandler: malformedHttp(issuer),
   });
 
+  app.decorateRequest('problem', null);
   installProblems(app, issuer); // before any register: a child keeps what it finds
   requireAccess(app);
   installJsonBody(app);
   installFormBody(app);
-  greet(app, settings, ipBlocks);
+  greet(app, settings, ipBlocks, metrics);
   await installSecurityHeaders(app, issuer);
   if (settings.corsOrigins.length > 0) {
     await app.register(cors, {
@@ -115,7 +120,7 @@ export async function buildServer({
 }
 
 /** First of all: the request id on whatever is answered, the host, whether the address is blocked, and one log line at the end, without query or body. */
-function greet(app: FastifyInstance, { allowedHosts }: HttpSettings, ipBlocks: IpBlockList): void {
+function greet(app: FastifyInstance, { allowedHosts }: HttpSettings, ipBlocks: IpBlockList, metrics: Metrics | null): void {
   const isServed = hostCheck(allowedHosts);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
@@ -137,6 +142,8 @@ function greet(app: FastifyInstance, { allowedHosts }: HttpSettings, ipBlocks: I
       ip,
     };
     if (!fields.route.startsWith('/health')) request.log.info(fields, 'request');
+    const { route, status } = fields;
+    metrics?.observe({ method, route, status, seconds: reply.elapsedTime / 1000, problem: request.problem });
     done();
   });
 }

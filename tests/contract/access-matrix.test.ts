@@ -79,7 +79,9 @@ describe('access', () => {
     expect(open.sort()).toEqual(PUBLIC.sort());
   });
 
-  it('[V8.3.1] [V2.3.1] is refused on every other route without a valid credential, with a PRE_AUTH ticket for one, at its aliases too', async () => {
+  it('[V8.3.1] [V2.3.1] is refused on every other route without a valid credential, with a PRE_AUTH ticket for one, at its aliases too', {
+    timeout: 90_000,
+  }, async () => {
     const person = await signedInPerson(service);
     const [head = '', body = ''] = person.accessToken.split('.');
     const none = Buffer.from(JSON.stringify({ alg: 'none', typ: 'at+jwt' })).toString('base64url');

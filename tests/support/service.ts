@@ -25,6 +25,7 @@ export type TestService = {
   /** A client whose every answer is held against the OpenAPI document. */
   api(caller?: Caller): Api;
   origin: string;
+  metricsPort: number | null;
   /** Ends the service; its database too, unless it was given. */
   stop(): Promise<void>;
 };
@@ -99,6 +100,7 @@ export async function startService({
     sql: database.sql,
     mail: mailOf(service.mailbox, database.sql),
     origin,
+    metricsPort: service.metricsPort,
     api: (caller) => apiOf(origin, agent, check, caller),
     async stop() {
       agent.destroy();
