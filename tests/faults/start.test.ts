@@ -6,6 +6,9 @@ import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { until } from '../support/until.ts';
 
+/** A machine that has other things to do takes its time to start a database. */
+const STARTS_WITHIN_SECONDS = 30;
+
 /** `npm start`, as a process of its own on its embedded defaults: how it begins, ends, and comes back. */
 
 const folders: string[] = [];
@@ -55,10 +58,14 @@ async function start(dir: string, env: Record<string, string> = {}): Promise<Sta
 }
 
 async function ready({ origin, child, said }: Started): Promise<void> {
-  await until('the service is ready', async () => {
-    if (child.exitCode !== null) throw new Error(`it ended: ${said()}`);
-    return (await fetch(`${origin}/health/ready`).catch(() => null))?.status === 200;
-  });
+  await until(
+    'the service is ready',
+    async () => {
+      if (child.exitCode !== null) throw new Error(`it ended: ${said()}`);
+      return (await fetch(`${origin}/health/ready`).catch(() => null))?.status === 200;
+    },
+    STARTS_WITHIN_SECONDS,
+  );
 }
 
 function post(origin: string, route: string, body: object): Promise<Response> {
@@ -93,7 +100,7 @@ afterEach(async () => {
 
 const ADA = { email: 'ada@example.com', password: 'nine quiet rivers under a bridge' };
 
-describe('a start from nothing', () => {
+describe('a start from nothing', { timeout: 90_000 }, () => {
   it('is ready, says where, and ends cleanly at SIGTERM: exit code 0, PostgreSQL stopped', async () => {
     const dir = dataDir();
     const service = await start(dir);

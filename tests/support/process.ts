@@ -8,6 +8,9 @@ import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
 import { settingsFor } from './database.ts';
 import { until } from './until.ts';
 
+/** A machine that has other things to do takes its time to start a database. */
+const STARTS_WITHIN_SECONDS = 30;
+
 export type ServiceProcess = {
   child: ChildProcess;
   origin: string;
@@ -54,10 +57,14 @@ export async function serviceProcess(address: DatabaseAddress, settings: Record<
     await ended;
     rmSync(folder, { recursive: true, force: true });
   };
-  await until('the service is ready', async () => {
-    if (child.exitCode !== null) throw new Error(`it ended: ${said}`);
-    return (await fetch(`${origin}/health/ready`).catch(() => null))?.status === 200;
-  });
+  await until(
+    'the service is ready',
+    async () => {
+      if (child.exitCode !== null) throw new Error(`it ended: ${said}`);
+      return (await fetch(`${origin}/health/ready`).catch(() => null))?.status === 200;
+    },
+    STARTS_WITHIN_SECONDS,
+  );
   return {
     child,
     origin,
