@@ -9,13 +9,17 @@ export const migrateCommand: Command = {
   help: `Usage: latchkey migrate
 
 Applies pending migrations to DATABASE_URL, or to the embedded database in DATA_DIR. Any number at once is safe. The service
-does the same at its start.
+does the same at its start, so a job that runs this before a release only has to fail before the release does. Of all settings it
+asks for DATABASE_URL alone.
 
 Example:
   DATABASE_URL_FILE=/run/secrets/database-url latchkey migrate`,
 
   async run(_args, out) {
-    const config = loadConfig(process.env);
+    // What else production asks of a service is not asked of a job that needs the database alone; the database is.
+    if (process.env['NODE_ENV'] === 'production' && !process.env['DATABASE_URL'] && !process.env['DATABASE_URL_FILE'])
+      throw new Error('DATABASE_URL: production needs it');
+    const config = loadConfig({ ...process.env, NODE_ENV: undefined });
     const embedded = config.DATABASE_URL ? null : await startEmbeddedPostgres(config.DATA_DIR, out.complain);
     try {
       const address = embedded?.address ?? { url: config.DATABASE_URL?.reveal() ?? '' };
