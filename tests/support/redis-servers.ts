@@ -12,7 +12,7 @@ export type RedisServer = { port: number; kill(): Promise<void>; stop(): Promise
 async function launch(port: number, options: readonly string[]): Promise<RedisServer | null> {
   const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-redis-'));
   const all = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, ...options];
-  const child: ChildProcess = spawn('redis-server', all, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child: ChildProcess = spawn(process.env['REDIS_SERVER'] ?? 'redis-server', all, { stdio: ['ignore', 'pipe', 'inherit'] });
   const isReady = await new Promise<boolean>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', () => resolve(false));

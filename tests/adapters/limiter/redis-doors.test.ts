@@ -1,9 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
+import type { RateLimits } from '#domain/rate-limit.ts';
 import { openRedis, type RedisConnection, type RedisSettings } from '#infrastructure/redis/redis-connection.ts';
+import { redisLimiter } from '#infrastructure/redis/redis-limiter.ts';
 import { type Certificates, type RedisServer, redisCertificates, redisServer } from '#tests/support/redis-servers.ts';
 
 /** How a Redis may be guarded: a password, a user of its ACL, TLS with a CA of one's own. */
 const PASSWORD = 'a/pass:word@with%everything';
+/** All that docs/deploy.md says a user needs. */
+const ACL = '+eval +evalsha +time +hmget +hset +pexpire +ping +info +client'.split(' ');
 const escaped = encodeURIComponent(PASSWORD);
 
 describe.runIf(inject('redisUrl') !== null)('a Redis behind', () => {
@@ -16,7 +20,7 @@ describe.runIf(inject('redisUrl') !== null)('a Redis behind', () => {
     certificates = redisCertificates();
     server = await redisServer((port) => [
       ...['--port', String(port), '--requirepass', PASSWORD],
-      ...['--user', 'auth', 'on', `>${PASSWORD}`, '~latchkey:*', '+@all'],
+      ...['--user', 'auth', 'on', `>${PASSWORD}`, '~latchkey:*', ...ACL],
     ]);
     tlsServer = await redisServer((port) => [
       ...['--port', '0', '--tls-port', String(port), '--requirepass', PASSWORD],
@@ -48,8 +52,13 @@ describe.runIf(inject('redisUrl') !== null)('a Redis behind', () => {
     }
   });
 
-  it('an ACL opens to its user', async () => {
-    expect((await state(`redis://auth:${escaped}@127.0.0.1:${server.port}`)).is).toBe('up');
+  it('an ACL opens to its user, who needs little', async () => {
+    expect(await state(`redis://auth:${escaped}@127.0.0.1:${server.port}`)).toEqual({ is: 'up', errors: '' });
+    const [connection] = opened;
+    const hour = { capacity: 2, windowSeconds: 3600 };
+    const limiter = redisLimiter(connection as RedisConnection, { limits: { login: hour } as RateLimits, prefix: 'latchkey' });
+    const draws = [1, 2, 3].map(() => limiter.take([{ limit: 'login', key: '192.0.2.1' }], 'refuse'));
+    expect((await Promise.all(draws)).map(({ allowed }) => allowed)).toEqual([true, true, false]);
     expect((await state(`redis://nobody:${escaped}@127.0.0.1:${server.port}`)).is).toBe('down');
   });
 
