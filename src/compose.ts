@@ -272,6 +272,8 @@ async function openLimiter(config: Config, clock: Clock, log: Logger): Promise<L
   const { withFallback } = await import('#infrastructure/redis/with-fallback.ts');
   const redis = await openRedis(config.REDIS_URL.reveal(), {
     isOptional: config.REDIS_OPTIONAL,
+    isCluster: config.REDIS_CLUSTER,
+    ca: config.REDIS_CA,
     onError: (error) => log.warn({ err: error }, 'redis does not answer'),
   });
   const shared = redisLimiter(redis, { limits: config.rateLimits, prefix: config.RATE_LIMIT_PREFIX });

@@ -74,6 +74,8 @@ export function loadConfig(environment: Environment): Config {
     else mistakes.push(`${name}: ${parsed.error.issues[0]?.message ?? 'not valid'}`);
   }
   mistakes.push(...mailMistakes(values, isProduction));
+  if (given('REDIS_URL')?.includes(',') && values['REDIS_CLUSTER'] !== true)
+    mistakes.push('REDIS_URL: several nodes need REDIS_CLUSTER=true');
   if (isProduction) mistakes.push(...productionMistakes(values));
   if (mistakes.length > 0) throw new ConfigMistakes(mistakes);
   const config = derived(values, isProduction);

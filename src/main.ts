@@ -1,29 +1,32 @@
 import { existsSync } from 'node:fs';
 import { ConfigMistakes, loadConfig } from './config.ts';
-import { start } from './start.ts';
+import { type Running, start } from './start.ts';
 
 /** `npm start`: reads the settings, starts the service, and ends it cleanly at SIGTERM or SIGINT (exit code 0). */
 
 if (existsSync('.env')) process.loadEnvFile('.env');
 
+let service: Running | undefined;
+let isEnding = false;
+const end = async (exitCode: number) => {
+  if (isEnding) return;
+  isEnding = true;
+  await service?.stop();
+  process.exit(exitCode);
+};
+// Before the start, which may wait for a database: process 1 of a container has no default for these and would outlive them.
+process.on('SIGTERM', () => end(0));
+process.on('SIGINT', () => end(0));
+
 try {
   const config = loadConfig(process.env);
-  const service = await start(config);
-  for (const line of service.banner) console.log(line);
-
-  let isEnding = false;
-  const end = async (exitCode: number) => {
-    if (isEnding) return;
-    isEnding = true;
-    await service.stop();
-    process.exit(exitCode);
-  };
-  process.on('SIGTERM', () => end(0));
-  process.on('SIGINT', () => end(0));
+  const running = await start(config);
+  service = running;
+  for (const line of running.banner) console.log(line);
   // The last resort (ASVS 16.5.4): what nobody caught leaves the process in an unknown state, so it ends and is started anew.
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error) => {
-      service.log.fatal({ err: error }, event);
+      running.log.fatal({ err: error }, event);
       void end(1);
     });
   }

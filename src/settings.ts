@@ -28,6 +28,10 @@ const wholeNumber = (least: number, most: number) =>
     .regex(/^\d{1,9}$/, 'give a whole number')
     .transform(Number)
     .refine((value) => value >= least && value <= most, `give a whole number from ${least} to ${most}`);
+const certificates = z
+  .string()
+  .max(1_000_000)
+  .regex(/^\s*(#.*\s+)*-----BEGIN CERTIFICATE-----/, 'give certificates as PEM');
 const flag = z.enum(['true', 'false'], 'give true or false').transform((value) => value === 'true');
 const list = z.string().transform((value) =>
   value
@@ -107,9 +111,20 @@ export const SETTINGS = {
   DATABASE_PREPARE: { describe: 'false behind PgBouncer in transaction mode', schema: flag, default: 'true' },
   REDIS_URL: {
     describe: 'Redis 6.2 or newer, or Valkey (default outside production: limits are counted in this process)',
-    schema: url('redis:', 'rediss:'),
+    schema: z.string().refine((value) => value.split(',').every((part) => url('redis:', 'rediss:').safeParse(part.trim()).success), {
+      error: 'give a URL that begins with redis:// or rediss://',
+    }),
     secret: true,
     production: 'required',
+  },
+  REDIS_CLUSTER: {
+    describe: 'true: REDIS_URL names nodes of a cluster, comma-separated; one is enough to find the others',
+    schema: flag,
+    default: 'false',
+  },
+  REDIS_CA: {
+    describe: 'certificates (PEM) to trust with rediss:// instead of the public ones; REDIS_CA_FILE names their file',
+    schema: certificates,
   },
   REDIS_OPTIONAL: { describe: 'true: ready without Redis, although sign-in then answers 503', schema: flag, default: 'false' },
 
@@ -310,10 +325,7 @@ export const SETTINGS = {
   },
   SMTP_CA: {
     describe: 'certificates (PEM) to trust instead of the public ones; SMTP_CA_FILE names their file',
-    schema: z
-      .string()
-      .max(1_000_000)
-      .regex(/^\s*(#.*\s+)*-----BEGIN CERTIFICATE-----/, 'give certificates as PEM'),
+    schema: certificates,
   },
   SMTP_USER: { describe: 'the name to sign in to the mail server with', schema: text },
   SMTP_PASSWORD: { describe: 'and its password', schema: text, secret: true },

@@ -11,7 +11,8 @@ export const migrateCommand: Command = {
   help: `Usage: latchkey migrate [--grant-to ROLE]
 
 Applies pending migrations to DATABASE_URL, or to the embedded database in DATA_DIR. Any number at once is safe. The service
-does the same at its start.
+does the same at its start, so a job that runs this before a release only has to fail before the release does. Of all settings it
+asks for DATABASE_URL alone.
 
 --grant-to ROLE  gives this role what the service needs and no more, for a service that runs as another role than the one that
                  owns the tables: it cannot switch off what guards the audit trail
@@ -22,7 +23,10 @@ Example:
   async run(args, out) {
     const { values } = parseArgs({ args, options: { 'grant-to': { type: 'string' } } });
     const role = values['grant-to'];
-    const config = loadConfig(process.env);
+    // What else production asks of a service is not asked of a job that needs the database alone; the database is.
+    if (process.env['NODE_ENV'] === 'production' && !process.env['DATABASE_URL'] && !process.env['DATABASE_URL_FILE'])
+      throw new Error('DATABASE_URL: production needs it');
+    const config = loadConfig({ ...process.env, NODE_ENV: undefined });
     const embedded = config.DATABASE_URL ? null : await startEmbeddedPostgres(config.DATA_DIR, out.complain);
     try {
       const address = embedded?.address ?? { url: config.DATABASE_URL?.reveal() ?? '' };

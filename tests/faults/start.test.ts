@@ -145,6 +145,22 @@ describe('a start from nothing', { timeout: 90_000 }, () => {
     });
   }, 60_000);
 
+  it('ends at SIGTERM while it still waits for its database, as process 1 of a container must by itself', async () => {
+    const asked = Promise.withResolvers<void>();
+    const silent = createServer(() => asked.resolve());
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const address = silent.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    try {
+      const service = await start(dataDir(), { DATABASE_URL: `postgres://nobody@127.0.0.1:${port}/none` });
+      await asked.promise;
+      service.child.kill('SIGTERM');
+      expect(await service.ended).toBe(0);
+    } finally {
+      silent.close();
+    }
+  });
+
   it('says that the data directory is in use, and ends, when another service holds it', async () => {
     const dir = dataDir();
     const first = await start(dir);

@@ -100,7 +100,9 @@ function readKey(dir: string, kid: string, alg: Algorithm): SigningKey {
   const file = keyPath(dir, kid);
   const stat = statSync(file, { throwIfNoEntry: false });
   if (!stat) throw new BadSigningKey(`The signing key ${file} is missing, yet the manifest names it`);
-  if ((stat.mode & 0o077) !== 0) throw new BadSigningKey(`Others can read ${file}; run: chmod 600 ${file}`);
+  // What another user owns, as a mounted Secret of Kubernetes, is read by its group: else it could not be read at all.
+  const tooMany = stat.uid === process.getuid?.() ? 0o077 : 0o027;
+  if ((stat.mode & tooMany) !== 0) throw new BadSigningKey(`Others can read ${file}; run: chmod 600 ${file}`);
   const key = signingKey(readFileSync(file, 'utf8'), alg);
   if (key.kid !== kid) throw new BadSigningKey(`${file} holds another key than its name says`);
   return key;

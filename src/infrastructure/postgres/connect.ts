@@ -39,9 +39,12 @@ const STALE_MS = 100;
 /** `close` ends each connection when it has nothing to do; the types of postgres.js 3.4.9 leave it out. */
 type Pool = Sql & { close(): Promise<void> };
 
-/** A client of postgres.js; it connects with the first statement. Types are not asked for at connect, notices are not printed. */
+/**
+ * A client of postgres.js; it connects with the first statement. Types are not asked for at connect, notices are not printed, and
+ * statements are not prepared unless the options say so: commands and migrations then work behind PgBouncer too.
+ */
 export function connect(address: DatabaseAddress, options: postgres.Options<Record<string, never>> = {}): Sql {
-  const all = { onnotice: () => {}, fetch_types: false, ...options };
+  const all = { onnotice: () => {}, fetch_types: false, prepare: false, ...options };
   if ('url' in address) return postgres(address.url, all);
   return postgres({ ...all, host: address.socketDirectory, username: address.user, database: address.database });
 }

@@ -8,6 +8,7 @@ import { isLate } from './failure.ts';
 
 /** One lock for all of Latchkey's migrations in a database: "latchkey" as a number. */
 const LOCK = '7809632214523766137';
+const ASK_AGAIN_MS = 100;
 const MONTHS_AHEAD = 3;
 const LOCK_TRIES = 10;
 const LOCK_PAUSE_MS = 100;
@@ -26,15 +27,38 @@ export class MigrationMistake extends Error {
  */
 export async function migrate(address: DatabaseAddress, now: Date): Promise<string[]> {
   if ('socketDirectory' in address) await createDatabase(address);
-  const sql = connect(address, { max: 1, connect_timeout: 5 }); // its own connection: the session's lock goes with it
+  const sql = connect(address, { max: 1, connect_timeout: 5 });
   try {
-    await sql`select pg_advisory_lock(${LOCK}::bigint)`;
-    const applied = await applyPending(sql);
-    await keepPositionsRising(sql);
-    await ensureAuditPartitions(sql, now);
-    return applied;
+    return await locked(address, async () => {
+      const applied = await applyPending(sql);
+      await keepPositionsRising(sql);
+      await ensureAuditPartitions(sql, now);
+      return applied;
+    });
   } finally {
     await sql.end();
+  }
+}
+
+/**
+ * The lock is that of a transaction on a connection of its own. A session's lock would stay with a connection of PgBouncer in
+ * transaction mode, which goes to somebody else meanwhile, and the next start would wait for it. Who does not get it asks again
+ * instead of waiting in line: those who wait would hold the connections that the one who works needs.
+ */
+async function locked<T>(address: DatabaseAddress, work: () => Promise<T>): Promise<T> {
+  const guard = connect(address, { max: 1, connect_timeout: 5 });
+  try {
+    for (;;) {
+      const done = await guard.begin(async (tx) => {
+        await tx`set local idle_in_transaction_session_timeout = 0`; // it is idle for as long as the work takes
+        const [lock] = await tx<{ isOurs: boolean }[]>`select pg_try_advisory_xact_lock(${LOCK}::bigint) as "isOurs"`;
+        return lock?.isOurs ? { result: await work() } : null;
+      });
+      if (done) return done.result as T;
+      await delay(ASK_AGAIN_MS);
+    }
+  } finally {
+    await guard.end();
   }
 }
 

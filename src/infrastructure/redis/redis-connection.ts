@@ -1,24 +1,20 @@
-import { Redis } from 'ioredis';
 import { DependencyDown } from '#application/ports/errors.ts';
 import type { Dependency } from '#application/ports/services.ts';
+import { isOpen, type RedisAddress, type RedisClient, redisClient } from './redis-client.ts';
 import { seldom } from './seldom.ts';
 
-/** Above the pauses of a busy event loop (its timers fire before its sockets are read), well below the promised 500 ms. */
-const COMMAND_TIMEOUT_MS = 200;
-/** A peer that vanished without a word (failover, cable) is given up after this and connected to anew. */
-const SOCKET_TIMEOUT_MS = 1000;
 /** How long nobody asks after a failure; then one caller tries. */
 const OPEN_MS = 500;
 const REPORT_EVERY_MS = 10_000;
 
 export type RedisConnection = {
   /** Runs one piece of work. @throws DependencyDown when Redis does not answer, at once while the breaker is open */
-  run<T>(work: (redis: Redis) => Promise<T>): Promise<T>;
+  run<T>(work: (redis: RedisClient) => Promise<T>): Promise<T>;
   dependency: Dependency;
   close(): Promise<void>;
 };
 
-export type RedisSettings = {
+export type RedisSettings = Partial<Omit<RedisAddress, 'url'>> & {
   isOptional: boolean;
   /** Tells the operator of an outage, at most once in 10 s. Errors of ioredis carry an address, never a password. */
   onError: (error: unknown) => void;
@@ -28,18 +24,8 @@ export type RedisSettings = {
  * Connects, and stays connected: a Redis that is down, frozen or replaced costs its callers one time-out in half a second,
  * and is used again by itself. Settles with the first attempt, successful or not: the service starts without Redis.
  */
-export async function openRedis(url: string, { isOptional, onError }: RedisSettings): Promise<RedisConnection> {
-  const redis = new Redis(url, {
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false, // a draw that was lost may have been counted: it is not made twice
-    commandTimeout: COMMAND_TIMEOUT_MS,
-    socketTimeout: SOCKET_TIMEOUT_MS,
-    connectTimeout: 500,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 5), 1000),
-    reconnectOnError: (error) => error.message.startsWith('READONLY'), // the primary became a replica: look for the new one
-    connectionName: 'latchkey',
-  });
+export async function openRedis(url: string, { isOptional, onError, isCluster = false, ca }: RedisSettings): Promise<RedisConnection> {
+  const redis = redisClient({ url, isCluster, ca });
   const report = seldom(REPORT_EVERY_MS, onError);
   redis.on('error', report);
 
@@ -49,12 +35,17 @@ export async function openRedis(url: string, { isOptional, onError }: RedisSetti
     openUntilMs = 0;
   });
 
-  async function run<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
+  async function send<T>(work: (redis: RedisClient) => Promise<T>): Promise<T> {
+    if (!isOpen(redis)) throw new Error(`no connection to redis (${redis.status})`);
+    return await work(redis);
+  }
+
+  async function run<T>(work: (redis: RedisClient) => Promise<T>): Promise<T> {
     const nowMs = performance.now();
     if (nowMs < openUntilMs) throw new DependencyDown('redis');
     if (openUntilMs > 0) openUntilMs = nowMs + OPEN_MS;
     try {
-      const result = await work(redis);
+      const result = await send(work);
       openUntilMs = 0;
       return result;
     } catch (error) {
@@ -78,7 +69,7 @@ export async function openRedis(url: string, { isOptional, onError }: RedisSetti
       // Past the breaker: readiness asks Redis itself, and its answer is as good a proof as any.
       async check() {
         try {
-          await redis.ping();
+          await send((client) => client.ping());
           openUntilMs = 0;
           return 'up';
         } catch {

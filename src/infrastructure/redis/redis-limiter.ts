@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Redis } from 'ioredis';
 import type { RateLimiter } from '#application/ports/services.ts';
 import { commonKey, type RateLimits, readingOf } from '#domain/rate-limit.ts';
+import type { RedisClient } from './redis-client.ts';
 import type { RedisConnection } from './redis-connection.ts';
 
 const SCRIPT = readFileSync(new URL('./token-bucket.lua', import.meta.url), 'utf8');
 const COST = 1;
 
-type Scripted = Redis & { drawTokens(...args: (string | number)[]): Promise<[number, ...string[]]> };
+type Scripted = RedisClient & { drawTokens(...args: (string | number)[]): Promise<[number, ...string[]]> };
 
 /**
  * Token buckets in Redis (6.2 or later) or Valkey, shared by all replicas: one round trip for all buckets of a call, exact
@@ -37,7 +37,7 @@ export function redisLimiter(
 }
 
 /** ioredis sends the script once per connection, then its SHA, and sends it again when Redis has forgotten it. */
-function scripted(redis: Redis): Scripted {
+function scripted(redis: RedisClient): Scripted {
   if (!('drawTokens' in redis)) redis.defineCommand('drawTokens', { lua: SCRIPT });
   return redis as Scripted;
 }

@@ -1,0 +1,70 @@
+import { Cluster, Redis } from 'ioredis';
+
+/** Above the pauses of a busy event loop (its timers fire before its sockets are read), well below the promised 500 ms. */
+const COMMAND_TIMEOUT_MS = 200;
+/** A peer that vanished without a word (failover, cable) is given up after this and connected to anew. */
+const SOCKET_TIMEOUT_MS = 1000;
+const CONNECT_TIMEOUT_MS = 500;
+/** A node that came back, or became the primary without being asked, is found within this time. */
+const SLOTS_EVERY_MS = 1000;
+
+export type RedisClient = Redis | Cluster;
+
+export type RedisAddress = {
+  /** One URL; those of some nodes of a cluster with commas between them. */
+  url: string;
+  isCluster: boolean;
+  /** Certificates (PEM) to trust with rediss:// instead of the public ones. */
+  ca: string | undefined;
+};
+
+const backoff = (attempt: number) => Math.min(50 * 2 ** Math.min(attempt, 5), 1000);
+
+/** A client that fails soon rather than waits, and never repeats by itself what may have been done. */
+export function redisClient({ url, isCluster, ca }: RedisAddress): RedisClient {
+  const common = {
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false, // a draw that was lost may have been counted: it is not made twice
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    socketTimeout: SOCKET_TIMEOUT_MS,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    connectionName: 'latchkey',
+    ...(ca === undefined ? {} : { tls: { ca } }),
+  };
+  if (isCluster) return clusterClient(url, common);
+  return new Redis(url, {
+    ...common,
+    enableOfflineQueue: false,
+    retryStrategy: backoff,
+    reconnectOnError: (error) => error.message.startsWith('READONLY'), // the primary became a replica: look for the new one
+  });
+}
+
+/** Whether a command would be sent now. Who asks when it is not would wait without an end. */
+export function isOpen(client: RedisClient): boolean {
+  return client.status === 'ready';
+}
+
+function clusterClient(url: string, common: object): Cluster {
+  const urls = url.split(',').map((one) => new URL(one.trim()));
+  const [first] = urls;
+  const isTls = first?.protocol === 'rediss:';
+  const nodes = urls.map(({ hostname, port }) => ({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) }));
+  const credentials = {
+    ...(first?.username ? { username: decodeURIComponent(first.username) } : {}),
+    ...(first?.password ? { password: decodeURIComponent(first.password) } : {}),
+  };
+  return new Cluster(nodes, {
+    enableOfflineQueue: true, // without it ioredis refuses what it needs itself while it connects; `isOpen` keeps ours out of it
+    slotsRefreshTimeout: CONNECT_TIMEOUT_MS,
+    slotsRefreshInterval: SLOTS_EVERY_MS,
+    clusterRetryStrategy: backoff,
+    // MOVED is followed, because nothing was done where it came from. Whatever else fails is told, not tried again.
+    maxRedirections: 4,
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    redisOptions: { ...(isTls ? { tls: {} } : {}), ...common, ...credentials },
+    // A certificate names a host, not its address: the name is kept until the socket is opened.
+    ...(isTls ? { dnsLookup: (address, done) => done(null, address) } : {}),
+  });
+}

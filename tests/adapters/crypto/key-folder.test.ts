@@ -1,0 +1,39 @@
+import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createKeyFolder, readKeyFolder } from '#infrastructure/crypto/key-folder.ts';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(path.join(tmpdir(), 'latchkey-key-folder-'));
+  createKeyFolder(dir, 'ES256', new Date());
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+const pems = () => readdirSync(dir).flatMap((name) => (name.endsWith('.pem') ? [path.join(dir, name)] : []));
+const setMode = (mode: number) => {
+  for (const file of pems()) chmodSync(file, mode);
+};
+
+describe('the folder of the signing keys', () => {
+  it('[V13.3.2] is refused when anybody but their owner can read our keys', () => {
+    for (const mode of [0o640, 0o604, 0o660]) {
+      setMode(mode);
+      expect(() => readKeyFolder(dir)).toThrow(/Others can read/);
+    }
+    setMode(0o400);
+    expect(readKeyFolder(dir).keys.size).toBe(2);
+  });
+
+  // As Kubernetes mounts a Secret for a pod with fsGroup: of root, for the group. Only root can make such a file.
+  it.runIf(process.getuid?.() === 0)('is read by the group when the keys belong to another user, and never by everybody', () => {
+    for (const file of pems()) chownSync(file, 4711, 0);
+    setMode(0o440);
+    expect(readKeyFolder(dir).keys.size).toBe(2);
+    for (const mode of [0o444, 0o460]) {
+      setMode(mode);
+      expect(() => readKeyFolder(dir)).toThrow(/Others can read/);
+    }
+  });
+});

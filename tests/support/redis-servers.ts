@@ -1,0 +1,141 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { until } from './until.ts';
+
+/** A redis-server with options of the test; what it writes goes with it. */
+export type RedisServer = { port: number; kill(): Promise<void>; stop(): Promise<void> };
+
+/** @param options as redis-server takes them, of the port that it gets @returns null when it does not start, on a taken port for one */
+async function launch(port: number, options: readonly string[]): Promise<RedisServer | null> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-redis-'));
+  const all = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, ...options];
+  const child: ChildProcess = spawn(process.env['REDIS_SERVER'] ?? 'redis-server', all, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const isReady = await new Promise<boolean>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', () => resolve(false));
+    child.stdout?.on('data', (text) => String(text).includes('eady to accept connections') && resolve(true));
+  });
+  const kill = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  };
+  const stop = async () => {
+    await kill();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  if (isReady) return { port, kill, stop };
+  await stop();
+  return null;
+}
+
+/** On any port; above it by 10,000 a node of a cluster opens another, which stays below the ephemeral ones too. */
+export async function redisServer(optionsFor: (port: number) => readonly string[]): Promise<RedisServer> {
+  for (let attempt = 0; attempt < 6; attempt += 1) {
+    const port = 20_000 + Math.floor(Math.random() * 2700);
+    const server = await launch(port, optionsFor(port));
+    if (server) return server;
+  }
+  throw new Error('redis-server does not start');
+}
+
+export type RedisCluster = {
+  /** Of two of its nodes: the others are found. */
+  url: string;
+  /** Kills a primary. @returns how many of the 16384 slots were its */
+  killPrimary(): Promise<number>;
+  stop(): Promise<void>;
+};
+
+/** Three primaries with a replica each, a password, and a failover that begins after a second. */
+export async function redisCluster(password: string): Promise<RedisCluster> {
+  const nodes: RedisServer[] = [];
+  const stop = async () => void (await Promise.all(nodes.map((node) => node.stop())));
+  const cli = (port: number, ...words: string[]) =>
+    execFileSync('redis-cli', ['--no-auth-warning', '-p', String(port), ...words], {
+      encoding: 'utf8',
+      env: { ...process.env, REDISCLI_AUTH: password },
+    });
+  try {
+    for (let count = 0; count < 6; count += 1) {
+      nodes.push(
+        await redisServer((port) => [
+          ...['--port', String(port), '--requirepass', password, '--masterauth', password],
+          ...['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--repl-diskless-sync-delay', '0'],
+        ]),
+      );
+    }
+    const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`);
+    cli(nodes[0]?.port ?? 0, '--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes');
+    // A replica that has never been in step is not elected.
+    await until('the replicas are in step', () =>
+      nodes.every(
+        ({ port }) =>
+          !cli(port, 'info', 'replication').includes('master_link_status:down') &&
+          cli(port, 'cluster', 'info').includes('cluster_state:ok'),
+      ),
+    );
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    url: nodes
+      .slice(0, 2)
+      .map(({ port }) => `redis://:${password}@127.0.0.1:${port}`)
+      .join(','),
+    async killPrimary() {
+      // Not one that the client was told of: it must have found it.
+      const primary = nodes[2];
+      if (!primary) throw new Error('there is no third node');
+      const own = cli(primary.port, 'cluster', 'nodes')
+        .split('\n')
+        .find((line) => line.includes('myself,master'));
+      const [from = 0, to = 0] = (own?.split(' ')[8] ?? '').split('-').map(Number);
+      await primary.kill();
+      return to - from + 1;
+    },
+    stop,
+  };
+}
+
+export type Certificates = { ca: string; options: string[]; remove(): void };
+
+/** A CA of the test, and the options that make a redis-server show a certificate of it for 127.0.0.1 and localhost. */
+export function redisCertificates(): Certificates {
+  const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-redis-tls-'));
+  const at = (name: string) => path.join(folder, name);
+  const openssl = (...words: string[]) => execFileSync('openssl', words, { stdio: 'ignore' });
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
+  openssl('req', '-x509', ...key, '-subj', '/CN=Test CA', '-keyout', at('ca.key'), '-out', at('ca.pem'));
+  const names = [
+    '-subj',
+    '/CN=localhost',
+    '-addext',
+    'subjectAltName=DNS:localhost,IP:127.0.0.1',
+    '-addext',
+    'basicConstraints=critical,CA:false',
+  ];
+  openssl(
+    'req',
+    '-x509',
+    ...key,
+    ...names,
+    '-CA',
+    at('ca.pem'),
+    '-CAkey',
+    at('ca.key'),
+    '-keyout',
+    at('redis.key'),
+    '-out',
+    at('redis.pem'),
+  );
+  return {
+    ca: readFileSync(at('ca.pem'), 'utf8'),
+    options: ['--tls-cert-file', at('redis.pem'), '--tls-key-file', at('redis.key'), '--tls-auth-clients', 'no'],
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
