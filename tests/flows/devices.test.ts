@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, expectProblem } from '../support/api.ts';
 import { browsingPerson, type CookieClient, cookieClient, signInByCookie } from '../support/cookie-client.ts';
+import { heldUp } from '../support/held-up.ts';
 import { OTHER_PASSWORD, PASSWORD, type Person, signedInPerson, signIn, tryLogin, verifiedPerson } from '../support/people.ts';
 import { enrolTotp, nextCode } from '../support/second-factors.ts';
 import { startService, type TestService } from '../support/service.ts';
@@ -144,6 +145,16 @@ describe('"this was not me"', () => {
     const answers = await Promise.all(Array.from({ length: 50 }, () => report(token)));
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
     expect((await service.mail.to(person.email)).filter(({ subject }) => subject.startsWith('Set a new password'))).toHaveLength(1);
+  });
+
+  it('[V15.4.3] is answered for each of two links that come at the same moment', async () => {
+    const { person, token } = await reported();
+    service.clock.advance(1);
+    await signInByCookie(browserAt('192.0.2.77', CHROME), person);
+    const second = await service.mail.token(person.email, 'report-sign-in');
+    const answers = await heldUp(service, person.id, [() => report(token), () => report(second)]);
+    for (const { status, body } of answers) expect([200, 400], JSON.stringify(body)).toContain(status);
+    expect(answers.map(({ status }) => status)).toContain(200);
   });
 
   it('is not said by opening the link, by another token, or after a week', async () => {
