@@ -16,7 +16,10 @@ export const AUDIT_EVENTS = {
   REFRESH_TOKEN_REUSED: { risk: 90, tells: 'A refresh token came back after its successor was used: theft; the session ended' },
   SESSION_MOVED: { risk: 60, tells: 'A session spoke from another kind of device than the one that signed in (details.from, details.to)' },
   SESSIONS_SUPERSEDED: { risk: 0, tells: 'Older sessions ended, because the account may hold only so many (details.ended)' },
-  SIGN_IN_REPORTED: { risk: 80, tells: 'The owner said of a sign-in on a new device that it was not theirs; sessions and password ended' },
+  SIGN_IN_REPORTED: {
+    risk: 80,
+    tells: 'The owner said of a sign-in on a new device that it was not theirs; sessions and password ended (details.moved_back)',
+  },
   LOGOUT: { risk: 0, tells: 'The user ended this session' },
   SESSION_ENDED: { risk: 0, tells: 'The user ended another session' },
   OTHER_SESSIONS_ENDED: { risk: 0, tells: 'The user ended every session but this one' },

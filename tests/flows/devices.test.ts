@@ -122,6 +122,7 @@ describe('"this was not me"', () => {
   async function reported(): Promise<{ person: Person; thief: CookieClient; token: string; home: CookieClient }> {
     const { home, ...person } = await personAtHome();
     const thief = browserAt(ELSEWHERE, CHROME);
+    service.clock.advance(1);
     await signInByCookie(thief, person);
     return { person, thief, home, token: await service.mail.token(person.email, 'report-sign-in') };
   }
@@ -168,6 +169,7 @@ describe('"this was not me"', () => {
 
   it('leaves second factors on: a mail box alone switches none off', async () => {
     const person = await enrolTotp(service, await signIn(service.api({ ip: HOME, userAgent: FIREFOX }), await verifiedPerson(service)));
+    service.clock.advance(1);
     const stranger = browserAt(ELSEWHERE, CHROME);
     const { pre_auth_token } = (await stranger.post('/api/auth/login', { email: person.email, password: PASSWORD })).body;
     await stranger.post('/api/auth/verify-mfa', { pre_auth_token, method: 'totp', code: nextCode(service, person) });

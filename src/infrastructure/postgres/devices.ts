@@ -11,10 +11,14 @@ export type KnownDeviceRow = {
   has_devices: boolean;
 };
 
-/** The columns of `KnownDeviceRow`, beside a row `a` of accounts; `knownDevice` must be joined. */
+/**
+ * The columns of `KnownDeviceRow`, beside a row `a` of accounts; `knownDevice` must be joined. An account whose devices were
+ * forgotten, because one was a thief's, has been signed in to before all the same.
+ */
 export function knownDeviceColumns(sql: Handle) {
   return sql`d.id as device_id, d.by_cookie, d.is_confirmed as device_confirmed,
-    exists (select from devices where devices.account_id = a.id) as has_devices`;
+    (exists (select from devices where devices.account_id = a.id)
+      or exists (select from sessions where sessions.account_id = a.id)) as has_devices`;
 }
 
 /** The device of the account `a` that shows its cookie, else the best of the same kind in the same network. */

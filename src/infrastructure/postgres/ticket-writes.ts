@@ -70,6 +70,19 @@ export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tick
         returning account_id, context`;
       return row ? { accountId: row.account_id, context: contextOf(row.context) as Context } : null;
     },
+    async findFirst<Context extends TicketContext>(accountId: string, purpose: string, since: Date, at: Date) {
+      const [row] = await sql<{ context: unknown }[]>`
+        select context from tickets
+        where account_id = ${accountId} and purpose = ${purpose} and used_at is null and expires_at > ${at} and created_at >= ${since}
+        order by created_at, id limit 1`;
+      return row ? { context: contextOf(row.context) as Context } : null;
+    },
+    async lastEnd(accountId, purpose, at) {
+      const [row] = await sql<{ last: Date | null }[]>`
+        select max(expires_at) as last from tickets
+        where account_id = ${accountId} and purpose = ${purpose} and used_at is null and expires_at > ${at}`;
+      return row?.last ?? null;
+    },
     async hasOpen(accountId, purpose, at) {
       const rows = await sql`
         select from tickets where account_id = ${accountId} and purpose = ${purpose} and used_at is null and expires_at > ${at} limit 1`;
