@@ -18,8 +18,9 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
   return {
     /**
      * Mails a link to the new address, and a notice to the present one. Whether the new one has an account shows neither in the
-     * answer nor in what is written (ASVS 6.3.8): its owner gets a mail instead, as with a registration. A newer request kills an
-     * older one. Nothing is reserved: who confirms an address first has it.
+     * answer nor in what is written about who asks, which they can export (ASVS 6.3.8): its owner gets another mail in the place of
+     * the link, with the same name, recipient and end, that is sent, late or refused as the link would be. A newer request kills
+     * an older one. Nothing is reserved: who confirms an address first has it.
      */
     async ask(newEmail: string, caller: Caller, client: Client): Promise<null | Refusal<'invalid-request' | 'conflict'> | ChangeRefusal> {
       const at = clock.now();
@@ -34,9 +35,8 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
       const allowed = await mayMail(needs, email.canonical);
       const ticket = secrets.ticket();
       const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx) => {
-        const holder = await tx.accounts.findHolder(email, account.id);
-        if (holder !== null && policy.revealRegistrationConflicts)
-          return refuse('conflict', { detail: 'The address has an account already.' });
+        const isTaken = await tx.accounts.isHeld(email, account.id);
+        if (isTaken && policy.revealRegistrationConflicts) return refuse('conflict', { detail: 'The address has an account already.' });
         await tx.tickets.cancelAll(account.id, 'change-email', at);
         const issued = {
           id: secrets.id(),
@@ -47,10 +47,10 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
           expiresAt: after(at, CHANGE_EMAIL_TTL_SECONDS),
         };
         await tx.tickets.issue(issued, at);
-        const toNew = holder === null ? mail.changeEmail(ticket.token, at) : mail.addressTaken(at);
-        if (allowed) await tx.outbox.enqueue(account.id, toNew, at, holder ?? email.given);
+        const toNew = isTaken ? mail.addressTaken(at) : mail.changeEmail(ticket.token, at);
+        if (allowed) await tx.outbox.enqueue(account.id, toNew, at, email.given);
         await tx.outbox.enqueue(account.id, mail.emailChangeAsked(at), at);
-        const about = { accountId: account.id, sessionId: session.id, details: { known: holder !== null } };
+        const about = { accountId: account.id, sessionId: session.id };
         await tx.audit.record(auditEvent(secrets, 'EMAIL_CHANGE_REQUESTED', client, at, about));
         return null;
       });

@@ -28,7 +28,7 @@ export const AUDIT_EVENTS = {
   PASSWORD_CHANGED: { risk: 10, tells: 'The user changed the password; all other sessions ended' },
   PASSWORD_CHANGE_FAILED: { risk: 30, tells: 'A signed-in caller gave a wrong current password' },
   PROFILE_CHANGED: { risk: 10, tells: 'The user name or the display name changed (details: which of them)' },
-  EMAIL_CHANGE_REQUESTED: { risk: 20, tells: 'Another address was asked for (details.known: whether an account has it)' },
+  EMAIL_CHANGE_REQUESTED: { risk: 20, tells: 'Another address was asked for' },
   EMAIL_CHANGED: { risk: 40, tells: 'The new address was confirmed; all other sessions ended' },
   EMAIL_CHANGE_REVERTED: { risk: 80, tells: 'The old address took the account back; all sessions ended, the password is gone' },
   ACCOUNT_EXPORTED: { risk: 30, tells: 'The user asked for everything that is held on them' },

@@ -9,7 +9,6 @@ export type MessageTemplate =
   | 'password-reset'
   | 'username-changed'
   | 'change-email'
-  | 'address-taken'
   | 'email-change-asked'
   | 'email-changed'
   | 'email-reverted'
