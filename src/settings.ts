@@ -283,7 +283,8 @@ export const SETTINGS = {
     default: 'hide',
   },
   ACCOUNT_DELETION_GRACE_DAYS: {
-    describe: 'how long a deleted account can be taken back before it is erased; 0: erased at once',
+    describe:
+      'how long a deleted account can be taken back before it is erased; 0: erased at once, or when no old address can take it back any more',
     schema: wholeNumber(0, 365),
     default: '30',
   },

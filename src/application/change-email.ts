@@ -1,13 +1,15 @@
 import type { Client } from '#domain/client.ts';
 import { parseEmail } from '#domain/email.ts';
-import { after, CHANGE_EMAIL_TTL_SECONDS, REVERT_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
+import { after, CHANGE_EMAIL_TTL_SECONDS, REPORT_SIGN_IN_TTL_SECONDS, REVERT_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
 import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
+import { recordDisplaced } from './erase-account.ts';
 import { type ChangeRefusal, changeFactors } from './factor-changes.ts';
 import { mails } from './mails.ts';
 import { mayMail } from './may-mail.ts';
+import type { HeldDevice } from './ports/holdings.ts';
 import type { Needs } from './ports/services.ts';
-import type { Caller, EmailChange } from './ports/store.ts';
+import type { Caller, EmailChange, Session } from './ports/store.ts';
 
 export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limiter' | 'clock' | 'policy'>) {
   const { store, secrets, courier, clock, policy } = needs;
@@ -16,8 +18,9 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
   return {
     /**
      * Mails a link to the new address, and a notice to the present one. Whether the new one has an account shows neither in the
-     * answer nor in what is written (ASVS 6.3.8): its owner gets a mail instead, as with a registration. A newer request kills an
-     * older one. Nothing is reserved: who confirms an address first has it.
+     * answer nor in what is written about who asks, which they can export (ASVS 6.3.8): its owner gets another mail in the place of
+     * the link, with the same name, recipient and end, that is sent, late or refused as the link would be. A newer request kills
+     * an older one. Nothing is reserved: who confirms an address first has it.
      */
     async ask(newEmail: string, caller: Caller, client: Client): Promise<null | Refusal<'invalid-request' | 'conflict'> | ChangeRefusal> {
       const at = clock.now();
@@ -32,9 +35,8 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
       const allowed = await mayMail(needs, email.canonical);
       const ticket = secrets.ticket();
       const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx) => {
-        const holder = await tx.accounts.findHolder(email, account.id);
-        if (holder !== null && policy.revealRegistrationConflicts)
-          return refuse('conflict', { detail: 'The address has an account already.' });
+        const isTaken = await tx.accounts.isHeld(email, account.id);
+        if (isTaken && policy.revealRegistrationConflicts) return refuse('conflict', { detail: 'The address has an account already.' });
         await tx.tickets.cancelAll(account.id, 'change-email', at);
         const issued = {
           id: secrets.id(),
@@ -45,10 +47,10 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
           expiresAt: after(at, CHANGE_EMAIL_TTL_SECONDS),
         };
         await tx.tickets.issue(issued, at);
-        const toNew = holder === null ? mail.changeEmail(ticket.token, at) : mail.addressTaken(at);
-        if (allowed) await tx.outbox.enqueue(account.id, toNew, at, holder ?? email.given);
+        const toNew = isTaken ? mail.addressTaken(at) : mail.changeEmail(ticket.token, at);
+        if (allowed) await tx.outbox.enqueue(account.id, toNew, at, email.given);
         await tx.outbox.enqueue(account.id, mail.emailChangeAsked(at), at);
-        const about = { accountId: account.id, sessionId: session.id, details: { known: holder !== null } };
+        const about = { accountId: account.id, sessionId: session.id };
         await tx.audit.record(auditEvent(secrets, 'EMAIL_CHANGE_REQUESTED', client, at, about));
         return null;
       });
@@ -57,8 +59,9 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
     },
 
     /**
-     * Moves the account to the address whose mail was read. The session that asked stays, the others end; links that were mailed
-     * to the old address are dead, but for the one that goes there now and takes the account back (docs/adr/0012).
+     * Moves the account to the address whose mail was read, while the session that asked lives: whatever ends a thief's session ends
+     * the change too. That session stays, the others end; links that were mailed to the old address are dead, but for the one that
+     * goes there now and takes the account back (docs/adr/0012).
      * @returns done, or `conflict` when somebody else confirmed the address first
      */
     async confirm(token: string, client: Client): Promise<{ status: 'changed' } | Refusal<'invalid-token' | 'conflict'>> {
@@ -70,6 +73,8 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
         if (asked === null || !(await tx.tickets.redeem('change-email', secretHash, at))) return refuse('invalid-token');
         const account = await tx.accounts.lock(asked.accountId);
         if (account?.status !== 'active') return refuse('invalid-token');
+        const asking = await tx.sessions.lockWithProofs(asked.context.sessionId, at);
+        if (asking === null) return refuse('invalid-token');
         const changed = await tx.accounts.changeEmail(account.id, asked.context.email, at);
         if (changed === null) return refuse('conflict', { detail: 'The address has an account already.' });
 
@@ -82,16 +87,17 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
           purpose: 'revert-email' as const,
           accountId: account.id,
           secretHash: revert.hash,
-          context: { email: emailOf(account.email), since: asked.createdAt.toISOString() },
+          context: {
+            email: emailOf(account.email),
+            since: asked.createdAt.toISOString(),
+            enrolledSince: enrolledSince(asking, await tx.holdings.devices(account.id), at).toISOString(),
+          },
           expiresAt: after(at, REVERT_EMAIL_TTL_SECONDS),
         };
         await tx.tickets.issue(issued, at);
         await tx.outbox.enqueue(account.id, mail.emailChanged(revert.token, at), at, account.email);
         await tx.audit.record(auditEvent(secrets, 'EMAIL_CHANGED', client, at, { accountId: account.id, details: { ended } }));
-        for (const accountId of changed.displaced) {
-          const details = { reason: 'address-confirmed-by-another' };
-          await tx.audit.record(auditEvent(secrets, 'ACCOUNT_ERASED', client, at, { accountId, details }));
-        }
+        await recordDisplaced(needs, tx, changed.displaced, client, at);
         return { status: 'changed' as const };
       });
       if (!isRefusal(outcome)) courier.wake();
@@ -103,4 +109,14 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
 /** An address that an account holds was parsed when it came. */
 function emailOf(given: string) {
   return parseEmail(given) ?? { given, canonical: given.toLowerCase() };
+}
+
+/**
+ * From when on a thief who asked for the change may have enrolled something: this session began, or, where they signed in more than
+ * once, its device was first seen. A device that is known for longer than its owner could have said "this was not me" is the owner's.
+ */
+function enrolledSince({ createdAt, deviceId }: Session, devices: readonly HeldDevice[], at: Date): Date {
+  const device = devices.find(({ id }) => id === deviceId);
+  const isNew = device !== undefined && after(device.createdAt, REPORT_SIGN_IN_TTL_SECONDS) > at;
+  return isNew && device.createdAt < createdAt ? device.createdAt : createdAt;
 }

@@ -1,3 +1,5 @@
+import type { Client } from '#domain/client.ts';
+import { auditEvent } from './audit.ts';
 import { accountLane, identifierHash, identifiersOf } from './login-identifier.ts';
 import type { Needs } from './ports/services.ts';
 import type { Account, Writes } from './ports/store.ts';
@@ -11,4 +13,18 @@ export async function eraseAccount({ secrets }: Needs<'secrets'>, tx: Writes, ac
   const lanes = [accountLane(secrets, account.id).identifierHash, secondFactorLane(secrets, account.id).identifierHash];
   await tx.accounts.clearFailures([...lanes, ...identifiersOf(account).map((identifier) => identifierHash(secrets, identifier))]);
   await tx.accounts.erase(account.id);
+}
+
+/** Notes the accounts that gave way to who confirmed their address. */
+export async function recordDisplaced(
+  { secrets }: Needs<'secrets'>,
+  tx: Writes,
+  accountIds: readonly string[],
+  client: Client,
+  at: Date,
+): Promise<void> {
+  for (const accountId of accountIds) {
+    const details = { reason: 'address-confirmed-by-another' };
+    await tx.audit.record(auditEvent(secrets, 'ACCOUNT_ERASED', client, at, { accountId, details }));
+  }
 }

@@ -1,4 +1,4 @@
-import type { AuditEvent } from '#domain/audit-event.ts';
+import { asOwnerSees, type OwnEvent } from '#domain/activity.ts';
 import type { Client } from '#domain/client.ts';
 import { auditEvent } from './audit.ts';
 import type { HeldDevice, HeldMessage, HeldSession, HeldTicket } from './ports/holdings.ts';
@@ -17,7 +17,7 @@ export type AccountExport = {
   tickets: Pages<HeldTicket>;
   messages: Pages<HeldMessage>;
   /** The newest first. */
-  events: Pages<AuditEvent>;
+  events: Pages<OwnEvent>;
 };
 
 const PAGE = 500;
@@ -45,7 +45,8 @@ export function exportAccount({ store, secrets, clock }: Needs<'store' | 'secret
       tickets: pages((after: string | null) => store.read(({ holdings }) => holdings.tickets(id, after, PAGE)), idOf),
       messages: pages((after: string | null) => store.read(({ holdings }) => holdings.messages(id, after, PAGE)), idOf),
       events: pages(
-        (after: EventPosition | null) => store.read(({ audit }) => audit.listOfAccount(id, null, PAGE, after)),
+        async (after: EventPosition | null) =>
+          (await store.read(({ audit }) => audit.listOfAccount(id, null, PAGE, after))).map(asOwnerSees),
         (last) => ({ occurredAt: last.occurredAt, id: last.id }),
       ),
     };

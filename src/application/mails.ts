@@ -54,7 +54,9 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
         accountMessages.changeEmailMessage(productName, `${frontendUrl}/change-email#token=${token}`),
         after(at, CHANGE_EMAIL_TTL_SECONDS),
       ),
-    addressTaken: (at: Date) => notice('address-taken', accountMessages.addressTakenMessage(productName, `${frontendUrl}/`), at),
+    /** In the place of `changeEmail`, and called like it: whoever asked can see what their request has led to. */
+    addressTaken: (at: Date): OutboxMessage =>
+      seal('change-email', accountMessages.addressTakenMessage(productName, `${frontendUrl}/`), after(at, CHANGE_EMAIL_TTL_SECONDS)),
     emailChangeAsked: (at: Date) => notice('email-change-asked', accountMessages.emailChangeAskedMessage(productName, recoveryUrl), at),
     emailChanged: (token: string, at: Date): OutboxMessage =>
       seal(

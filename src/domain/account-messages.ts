@@ -6,7 +6,9 @@ import { message } from './messages.ts';
 export function changeEmailMessage(product: string, url: string): Letter {
   return message(product, `Confirm your new e-mail address for ${product}`, {
     heading: 'Confirm your new e-mail address',
-    lines: ['Open this link to make this the address of your account. It works once, for an hour.'],
+    lines: [
+      'Open this link to make this the address of your account. It works once, for an hour, while you stay signed in where you asked for it.',
+    ],
     action: { label: 'Use this address', url },
     closing: 'If you did not ask for this, do nothing: without this step this address has nothing to do with the account.',
   });
@@ -42,7 +44,7 @@ export function emailChangedMessage(product: string, revertUrl: string): Letter 
     lines: [
       'Your account now has another e-mail address, and its mail goes there. Other sessions were ended.',
       'If it was not you, take the account back with this link. It works once, for 7 days: this address holds again, every session ends, ' +
-        'what was added to sign in with since then is removed, and you choose a new password.',
+        'what was added to sign in with since the sign-in that changed it is removed, and you choose a new password.',
     ],
     action: { label: 'It was not you? Take the account back', url: revertUrl },
     closing: 'If it was you, there is nothing to do. Do not pass this mail on: the link opens your account.',
@@ -53,7 +55,8 @@ export function emailRevertedMessage(product: string, resetUrl: string): Letter 
   return message(product, `Your account at ${product} is yours again`, {
     heading: 'Your account is yours again',
     lines: [
-      'This is its e-mail address again. Every session was ended, the password works no longer, and what was added to sign in with is removed.',
+      'This is its e-mail address again. Every session was ended, the password works no longer, and what was added to sign in with ' +
+        'since the sign-in that changed it is removed.',
       'Open this link to choose a new password. It works once, for 30 minutes; later, ask for another one.',
     ],
     action: { label: 'Choose a new password', url: resetUrl },

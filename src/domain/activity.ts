@@ -1,4 +1,4 @@
-import type { AuditEventType } from './audit-event.ts';
+import type { AuditEvent, AuditEventType } from './audit-event.ts';
 
 /**
  * The events that an account's owner is shown: every way in and out, and each change of what protects the account. Others tell what
@@ -43,3 +43,13 @@ export const ACTIVITY = [
   'PASSKEY_RENAMED',
   'PASSKEY_COUNTER_REGRESSED',
 ] as const satisfies AuditEventType[];
+
+/** An event as the export of its account shows it. */
+export type OwnEvent = Omit<AuditEvent, 'ip'> & { ip: string | null };
+
+/** What somebody did by their office, or a service by its credentials, is told without who or where they are. */
+export function asOwnerSees(event: AuditEvent): OwnEvent {
+  const { actor_id, actor_session_id, ...details } = event.details;
+  const isByAnother = (actor_id !== undefined && actor_id !== event.accountId) || event.type === 'TOKEN_REVOKED';
+  return isByAnother ? { ...event, ip: null, userAgent: null, details } : event;
+}

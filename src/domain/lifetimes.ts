@@ -34,6 +34,12 @@ export const REVERT_EMAIL_TTL_SECONDS = 7 * 24 * 60 * 60;
 export function daysInSeconds(days: number): number {
   return days * 24 * 60 * 60;
 }
+
+/** Days from `now` until `instant`, one that has begun counted whole. */
+export function daysUntil(instant: Date, now: Date): number {
+  return Math.ceil(secondsUntil(instant, now) / daysInSeconds(1));
+}
+
 /** The link to the first admin's password: as long as 63B 4.2.1.2 allows, for who starts a service in the evening. */
 export const BOOTSTRAP_TTL_SECONDS = 24 * 60 * 60;
 

@@ -9,7 +9,6 @@ export type MessageTemplate =
   | 'password-reset'
   | 'username-changed'
   | 'change-email'
-  | 'address-taken'
   | 'email-change-asked'
   | 'email-changed'
   | 'email-reverted'
@@ -116,7 +115,8 @@ export function newDeviceMessage(product: string, device: { kind: string; ip: st
     heading: 'A sign-in from a new device',
     lines: [
       `Somebody signed in to your account on a device that we have not seen before: ${device.kind}, from the address ${device.ip}, on ${when}.`,
-      'If it was not you, open this link. It ends every session, makes the password useless, and sends you a link to choose a new one.',
+      'If it was not you, open this link. It ends every session, makes the password useless, undoes what was added or moved since then, ' +
+        'and sends you a link to choose a new one.',
     ],
     action: { label: 'This was not me', url },
     closing: 'If it was you, there is nothing to do.',

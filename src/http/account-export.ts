@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { AccountExport } from '#application/export-account.ts';
 import type { HeldMessage, HeldSession, HeldTicket } from '#application/ports/holdings.ts';
-import type { AuditEvent } from '#domain/audit-event.ts';
+import type { OwnEvent } from '#domain/activity.ts';
 import { ActivityEvent, activityEventView, instant, PasskeyView, passkeyView, User, userView } from './views.ts';
 
 /** The format of an export (docs/account-export.md): what is in a version stays as it is, what is new comes beside it. */
@@ -41,6 +41,7 @@ const HeldMessageView = z.object({
   failed_at: instant.nullable(),
 });
 const EventView = ActivityEvent.extend({
+  ip: z.string().nullable().describe('null where somebody who administers, or a service, did it'),
   request_id: z.string(),
   details: z.record(z.string(), z.unknown()),
 });
@@ -154,8 +155,9 @@ function heldMessageView(message: HeldMessage): z.input<typeof HeldMessageView> 
   };
 }
 
-function eventView(event: AuditEvent): z.input<typeof EventView> {
-  return { ...activityEventView(event), request_id: event.requestId, details: event.details };
+function eventView(event: OwnEvent): z.input<typeof EventView> {
+  const { ip, requestId, details } = event;
+  return { ...activityEventView({ ...event, ip: ip ?? '' }), ip, request_id: requestId, details };
 }
 
 function time(instant: Date | null): string | null {

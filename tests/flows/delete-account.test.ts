@@ -25,8 +25,7 @@ async function deletedPerson(): Promise<SignedIn> {
 }
 
 /** What a worker does when it starts, on the database of this service. */
-async function workersRun(count = 1): Promise<void> {
-  const { database } = service;
+async function workersRun(count = 1, { database, clock, sql } = service): Promise<void> {
   const workers = await Promise.all(Array.from({ length: count }, () => startService({ settings: { ROLE: 'worker' }, database, clock })));
   await until('everything due is erased', async () => (await sql`select 1 from accounts where erase_at <= ${clock.now()}`).length === 0);
   await Promise.all(workers.map(({ stop }) => stop()));
@@ -250,6 +249,46 @@ describe('ACCOUNT_DELETION_GRACE_DAYS=0', () => {
       expectProblem(await hasty.api().get('/api/auth/me', person.accessToken), 'unauthenticated');
       const types = (await hasty.sql`select type from audit_events where account_id = ${person.id}`).map(({ type }) => type);
       expect(types).toEqual(expect.arrayContaining(['ACCOUNT_DELETED', 'ACCOUNT_ERASED']));
+    } finally {
+      await hasty.stop();
+    }
+  });
+
+  it.each(['0', '2'])(
+    'does not shake off whoever can still take the account back: with %s days it waits for the last link',
+    async (days) => {
+      const hasty = await startService({ settings: { ACCOUNT_DELETION_GRACE_DAYS: days } });
+      try {
+        const person = await movedPerson(hasty, await signedInPerson(hasty));
+        hasty.clock.advance(4 * DAY);
+        const thief = await signIn(hasty.api(), { ...person, email: person.newAddress });
+        expect(await remove(thief, hasty.api())).toMatchObject({ status: 204 });
+        const [event] = await hasty.sql`select details from audit_events where account_id = ${person.id} and type = 'ACCOUNT_DELETED'`;
+        expect(event?.['details']).toMatchObject({ grace_days: 3 });
+        hasty.clock.advance(3 * DAY - 1);
+        await workersRun(1, hasty);
+        const token = await hasty.mail.token(person.email, 'revert-email');
+        expect(await hasty.api().post('/api/auth/change-email/revert', { token })).toMatchObject({ status: 200 });
+        expect(await hasty.sql`select email, status, erase_at from accounts where id = ${person.id}`).toEqual([
+          { email: person.email, status: 'active', erase_at: null },
+        ]);
+      } finally {
+        await hasty.stop();
+      }
+    },
+  );
+
+  it('erases then, when nobody has come', async () => {
+    const hasty = await startService({ settings: { ACCOUNT_DELETION_GRACE_DAYS: '0' } });
+    try {
+      const person = await movedPerson(hasty, await signedInPerson(hasty));
+      await remove(person, hasty.api());
+      hasty.clock.advance(7 * DAY);
+      await workersRun(1, hasty);
+      const rows = (await everything(hasty)).filter(({ row }) =>
+        [person.id, person.email, person.newAddress].some((one) => row.includes(one)),
+      );
+      expect(new Set(rows.map(({ table }) => table))).toEqual(new Set(['audit_events']));
     } finally {
       await hasty.stop();
     }

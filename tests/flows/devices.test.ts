@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, expectProblem } from '../support/api.ts';
 import { browsingPerson, type CookieClient, cookieClient, signInByCookie } from '../support/cookie-client.ts';
+import { heldUp } from '../support/held-up.ts';
 import { OTHER_PASSWORD, PASSWORD, type Person, signedInPerson, signIn, tryLogin, verifiedPerson } from '../support/people.ts';
 import { enrolTotp, nextCode } from '../support/second-factors.ts';
 import { startService, type TestService } from '../support/service.ts';
@@ -128,6 +129,7 @@ describe('"this was not me"', () => {
   async function reported(): Promise<{ person: Person; thief: CookieClient; token: string; home: CookieClient }> {
     const { home, ...person } = await personAtHome();
     const thief = browserAt(ELSEWHERE, CHROME);
+    service.clock.advance(1);
     await signInByCookie(thief, person);
     return { person, thief, home, token: await service.mail.token(person.email, 'report-sign-in') };
   }
@@ -153,6 +155,16 @@ describe('"this was not me"', () => {
     expect((await service.mail.to(person.email)).filter(({ subject }) => subject.startsWith('Set a new password'))).toHaveLength(1);
   });
 
+  it('[V15.4.3] is answered for each of two links that come at the same moment', async () => {
+    const { person, token } = await reported();
+    service.clock.advance(1);
+    await signInByCookie(browserAt('192.0.2.77', CHROME), person);
+    const second = await service.mail.token(person.email, 'report-sign-in');
+    const answers = await heldUp(service, person.id, [() => report(token), () => report(second)]);
+    for (const { status, body } of answers) expect([200, 400], JSON.stringify(body)).toContain(status);
+    expect(answers.map(({ status }) => status)).toContain(200);
+  });
+
   it('is not said by opening the link, by another token, or after a week', async () => {
     const { home, token } = await reported();
     for (const path of ['/report-sign-in', `/report-sign-in?token=${token}`]) await fetch(service.origin + path);
@@ -164,6 +176,7 @@ describe('"this was not me"', () => {
 
   it('leaves second factors on: a mail box alone switches none off', async () => {
     const person = await enrolTotp(service, await signIn(service.api({ ip: HOME, userAgent: FIREFOX }), await verifiedPerson(service)));
+    service.clock.advance(1);
     const stranger = browserAt(ELSEWHERE, CHROME);
     const { pre_auth_token } = (await stranger.post('/api/auth/login', { email: person.email, password: PASSWORD })).body;
     await stranger.post('/api/auth/verify-mfa', { pre_auth_token, method: 'totp', code: nextCode(service, person) });

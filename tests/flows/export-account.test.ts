@@ -1,10 +1,11 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import type { z } from 'zod';
 import type { AccountExportView } from '#http/account-export.ts';
+import { holderOf } from '#tests/support/admins.ts';
 import { expectProblem } from '#tests/support/api.ts';
 import { MINUTE } from '#tests/support/clock.ts';
-import { movedPerson } from '#tests/support/email-changes.ts';
-import { PASSWORD, type SignedIn, signedInPerson, signIn, tryLogin } from '#tests/support/people.ts';
+import { askedForEmail, movedPerson } from '#tests/support/email-changes.ts';
+import { newEmail, PASSWORD, type SignedIn, signedInPerson, signIn, tryLogin, verifiedPerson } from '#tests/support/people.ts';
 import { enrolPasskey, enrolPhone, enrolTotp, PHONE_E164, personWithTotp } from '#tests/support/second-factors.ts';
 import { startService } from '#tests/support/service.ts';
 
@@ -103,6 +104,37 @@ describe('the export of an account', () => {
     await tryLogin(api, { ...other, password: 'wrong horse battery' });
     const { text } = await exported(person);
     for (const foreign of [other.id, other.email, other.username, other.sessionId]) expect(text).not.toContain(foreign);
+  });
+
+  it('[V6.3.8] is the same whether an address that was asked for is free, has an account, or one that is being deleted', async () => {
+    const [owner, leaver] = [await verifiedPerson(service), await signedInPerson(service)];
+    await api.delete('/api/auth/me', leaver.accessToken);
+    const traces: string[] = [];
+    for (const address of [newEmail(), owner.email, leaver.email]) {
+      const asker = await askedForEmail(service, await signedInPerson(service), address);
+      const [received] = await mail.to(address);
+      expect(received?.links.some((link) => link.includes('/change-email'))).toBe(traces.length === 0);
+      const { text } = await exported(asker);
+      const own = text.replaceAll(address, 'asked').replaceAll(asker.email, 'own').replaceAll(asker.username, 'name');
+      traces.push(own.replaceAll(/[\da-f]{8}-[\da-f-]{27}/g, 'id'));
+    }
+    expect(traces[0]).toContain('EMAIL_CHANGE_REQUESTED');
+    expect(traces).toEqual(Array.from({ length: 3 }, () => traces[0]));
+  });
+
+  it('[V14.2.6] does not say who of those that administer did something, or where they are', async () => {
+    const person = await signedInPerson(service);
+    const admin = await holderOf(service, 'admin');
+    const office = service.api({ ip: '192.0.2.200', userAgent: 'office-browser/1.0' });
+    const patched = await office.request('PATCH', `/api/admin/users/${person.id}`, {
+      body: { display_name: 'Ada' },
+      token: admin.accessToken,
+    });
+    expect(patched.status, patched.text).toBe(200);
+    const { body, text } = await exported(person);
+    const event = body.events.find(({ type }) => type === 'USER_CHANGED');
+    expect(event).toMatchObject({ ip: null, user_agent: null, session_id: null, details: { after: { display_name: 'Ada' } } });
+    for (const foreign of [admin.id, admin.sessionId, '192.0.2.200', 'office-browser']) expect(text).not.toContain(foreign);
   });
 
   it('[V15.2.2] is complete however much there is, though it is read a page at a time', async () => {

@@ -16,10 +16,10 @@ export interface AccountChanges {
   ): Promise<{ account: Account; before: { username: string | null; displayName: string | null } } | 'username-taken' | null>;
 
   /**
-   * The address of another account that stands in the way of whoever confirms this one, as its owner wrote it. An account that waits
-   * for its own confirmation stands in nobody's way: it was never signed in to, and whoever reads the mail of the address decides.
+   * Whether another account stands in the way of whoever confirms this address. An account that waits for its own confirmation stands
+   * in nobody's way: it was never signed in to, and whoever reads the mail of the address decides.
    */
-  findHolder(email: Email, accountId: string): Promise<string | null>;
+  isHeld(email: Email, accountId: string): Promise<boolean>;
 
   /**
    * Gives an account that is locked the address, confirmed now. Accounts that never confirmed it give way.

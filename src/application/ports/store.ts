@@ -138,8 +138,8 @@ export type TicketContext = PreAuth | CeremonyBinding | SmsEnrolment | ReportedD
 export type ReportedDevice = { deviceId: string };
 /** The address that was asked for, and the session that asked. */
 export type EmailChange = { email: Email; sessionId: string };
-/** The address of before, and since when (RFC 3339) whatever was added is not its owner's. */
-export type EmailRevert = { email: Email; since: string };
+/** The address of before; since when (RFC 3339) the change was asked for, and since when who asked may have enrolled something. */
+export type EmailRevert = { email: Email; since: string; enrolledSince?: string };
 export type SmsEnrolment = { number: PhoneNumber; sessionId: string };
 
 export type Totp = { id: string; secret: string; sessionId: string; createdAt: Date; lastUsedAt: Date | null };
@@ -313,6 +313,15 @@ export interface Writes extends Reads {
       secretHash: Buffer,
       at: Date,
     ): Promise<{ accountId: string | null; context: Context } | null>;
+    /** Of the open ones that were issued since an instant, the oldest. */
+    findFirst<Context extends TicketContext>(
+      accountId: string,
+      purpose: TicketPurpose,
+      since: Date,
+      at: Date,
+    ): Promise<{ context: Context } | null>;
+    /** When the last of the open ones is over; null when there is none. */
+    lastEnd(accountId: string, purpose: TicketPurpose, at: Date): Promise<Date | null>;
     /** Whether there is one that is neither used nor over. */
     hasOpen(accountId: string, purpose: TicketPurpose, at: Date): Promise<boolean>;
     /** How often the open ticket of this purpose was tried; 0 when there is none. */

@@ -57,7 +57,8 @@ ${fields}<button>${button}</button>
       HTML,
       form(
         'This was not me',
-        'Every session of your account ends, and its password works no more. A link to choose a new one is sent to your address.',
+        'Every session of your account ends, its password works no more, and what was added or moved since that sign-in is undone. ' +
+          'A link to choose a new password is sent to the address that you got the mail at.',
         '',
         'It was not me',
         '/api/auth/report-sign-in',
@@ -94,7 +95,7 @@ ${fields}<button>${button}</button>
       HTML,
       form(
         'Take your account back',
-        'The e-mail address of before holds again, every session ends, and what was added to sign in with since then is removed.',
+        'The e-mail address of before holds again, every session ends, and what was added to sign in with since the sign-in that changed it is removed.',
         '',
         'Take the account back',
         '/api/auth/change-email/revert',

@@ -41,10 +41,10 @@ export function accountChanges(sql: Handle): AccountChanges {
       return { account: accountOf(row), before: { username: row.username_before, displayName: row.display_name_before } };
     },
 
-    async findHolder({ canonical }, accountId) {
-      const [row] = await sql<{ email: string }[]>`
-        select email from accounts where email_canonical = ${canonical} and id <> ${accountId} and not ${unproved()}`;
-      return row?.email ?? null;
+    async isHeld({ canonical }, accountId) {
+      const rows = await sql`
+        select from accounts where email_canonical = ${canonical} and id <> ${accountId} and not ${unproved()}`;
+      return rows.length === 1;
     },
 
     async changeEmail(accountId, { given, canonical }, at) {

@@ -6,9 +6,14 @@ import type { Handle } from './connect.ts';
 
 export type KnownDeviceRow = { device_id: string | null; by_cookie: boolean | null; has_devices: boolean };
 
-/** The columns of `KnownDeviceRow`, beside a row `a` of accounts; `knownDevice` must be joined. */
+/**
+ * The columns of `KnownDeviceRow`, beside a row `a` of accounts; `knownDevice` must be joined. An account whose devices were
+ * forgotten, because one was a thief's, has been signed in to before all the same.
+ */
 export function knownDeviceColumns(sql: Handle) {
-  return sql`d.id as device_id, d.by_cookie, exists (select from devices where devices.account_id = a.id) as has_devices`;
+  return sql`d.id as device_id, d.by_cookie,
+    (exists (select from devices where devices.account_id = a.id)
+      or exists (select from sessions where sessions.account_id = a.id)) as has_devices`;
 }
 
 /**

@@ -5,7 +5,10 @@ import { contextOf } from './rows.ts';
 const KEPT_AFTER_END_MS = 24 * 60 * 60 * 1000;
 const SWEPT = 5;
 
-/** The verbs of tickets: every single-use secret there is. Each is one statement, so that of any number of callers one wins. */
+/**
+ * The verbs of tickets: every single-use secret there is. Each is one statement, so that of any number of callers one wins. Whoever
+ * redeems one takes its account first, as every flow does: otherwise two links of one account would wait for each other.
+ */
 export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tickets'] {
   return {
     ...reads,
@@ -58,10 +61,27 @@ export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tick
     },
     async redeemContext<Context extends TicketContext>(purpose: string, secretHash: Buffer, at: Date) {
       const [row] = await sql<{ account_id: string | null; context: unknown }[]>`
-        update tickets set used_at = ${at}
-        where secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null and expires_at > ${at}
+        with owner as (
+          select a.id from tickets t join accounts a on a.id = t.account_id where t.secret_hash = ${secretHash} for no key update of a
+        ), locked as (select (select id from owner) as owner_id)
+        update tickets set used_at = ${at} from locked
+        where account_id is not distinct from locked.owner_id and secret_hash = ${secretHash} and purpose = ${purpose}
+          and used_at is null and expires_at > ${at}
         returning account_id, context`;
       return row ? { accountId: row.account_id, context: contextOf(row.context) as Context } : null;
+    },
+    async findFirst<Context extends TicketContext>(accountId: string, purpose: string, since: Date, at: Date) {
+      const [row] = await sql<{ context: unknown }[]>`
+        select context from tickets
+        where account_id = ${accountId} and purpose = ${purpose} and used_at is null and expires_at > ${at} and created_at >= ${since}
+        order by created_at, id limit 1`;
+      return row ? { context: contextOf(row.context) as Context } : null;
+    },
+    async lastEnd(accountId, purpose, at) {
+      const [row] = await sql<{ last: Date | null }[]>`
+        select max(expires_at) as last from tickets
+        where account_id = ${accountId} and purpose = ${purpose} and used_at is null and expires_at > ${at}`;
+      return row?.last ?? null;
     },
     async hasOpen(accountId, purpose, at) {
       const rows = await sql`

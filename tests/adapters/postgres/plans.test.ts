@@ -164,11 +164,15 @@ it('every question of the store is answered by an index: no table is read from e
       await tx.accounts.setPassword(known.id, 'y', at, { provesEmail: true });
       await tx.accounts.replacePassword(known.id, 'y', 'z', at);
       await tx.accounts.changeProfile(known.id, { username: username() }, at);
-      await tx.accounts.findHolder(asked.email, randomUUID());
+      await tx.accounts.isHeld(asked.email, randomUUID());
       await tx.accounts.changeEmail(known.id, email(), at);
       await tx.authenticators.removeSince(known.id, at);
       await tx.accounts.removePassword(known.id, at);
       await tx.tickets.cancelAll(known.id, 'revert-email', at, at);
+      await tx.tickets.findFirst(known.id, 'revert-email', at, at);
+      await tx.tickets.lastEnd(known.id, 'revert-email', at);
+      await tx.tickets.redeemContext('report-sign-in', hash(), at);
+      await tx.devices.forgetAll(known.id);
       await tx.accounts.clearFailures([lane().identifierHash]);
       await tx.sessions.renewSecret(opened.id, opened, after(at, DAY), at);
       await tx.sessions.renewCookie(opened.id, hash());
