@@ -73,7 +73,7 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
         if (asked === null || !(await tx.tickets.redeem('change-email', secretHash, at))) return refuse('invalid-token');
         const account = await tx.accounts.lock(asked.accountId);
         if (account?.status !== 'active') return refuse('invalid-token');
-        const asking = await tx.sessions.lockWithProofs(asked.context.sessionId, at);
+        const asking = await tx.sessions.findLive(asked.context.sessionId, at);
         if (asking === null) return refuse('invalid-token');
         const changed = await tx.accounts.changeEmail(account.id, asked.context.email, at);
         if (changed === null) return refuse('conflict', { detail: 'The address has an account already.' });

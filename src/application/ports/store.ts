@@ -262,6 +262,7 @@ export interface Reads {
     recognise(accountId: string, sighting: DeviceSighting): Promise<KnownDevice>;
   };
   sessions: {
+    findLive(sessionId: string, at: Date): Promise<Session | null>;
     /** Why it ended before its time, if it did; for whoever holds its refresh secret. */
     endOf(sessionId: string, refreshSecretHash: Buffer): Promise<SessionEnd | null>;
     /** Those alive at `at`, the last used first; at most `limit`. */

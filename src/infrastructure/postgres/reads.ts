@@ -58,6 +58,12 @@ export function reads(sql: Handle): Reads {
     },
     devices: deviceReads(sql),
     sessions: {
+      async findLive(sessionId, at) {
+        const [row] = await sql<SessionRow[]>`
+          select ${sessionColumns(sql)} from sessions s join accounts a on a.id = s.account_id and a.security_stamp = s.security_stamp
+          where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}`;
+        return row ? sessionOf(row) : null;
+      },
       async endOf(sessionId, refreshSecretHash) {
         const [row] = await sql<{ revoked_reason: SessionEnd | null }[]>`
           select revoked_reason from sessions where id = ${sessionId} and refresh_secret_hash = ${refreshSecretHash}`;
