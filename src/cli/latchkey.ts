@@ -7,10 +7,11 @@ import { migrateCommand } from './migrate.ts';
 import { outbox } from './outbox.ts';
 import { secretsCommand } from './secrets.ts';
 import { setup } from './setup.ts';
+import { users } from './users-transfer.ts';
 
 /** `npm run --silent latchkey -- COMMAND`: the operator's tool. Secrets are read from settings and files, never from the command line. */
 
-const COMMANDS: Record<string, Command> = { setup, migrate: migrateCommand, keys, secrets: secretsCommand, outbox, docs };
+const COMMANDS: Record<string, Command> = { setup, migrate: migrateCommand, keys, secrets: secretsCommand, users, outbox, docs };
 
 export async function latchkey(argv: readonly string[], out: Output): Promise<number> {
   const [name, ...args] = argv;

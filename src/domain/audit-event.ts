@@ -49,6 +49,11 @@ export const AUDIT_EVENTS = {
   SMS_REFUSED: { risk: 40, tells: 'A code was not sent: too many to this number, its range or in all (details.cap)' },
   PASSKEY_RENAMED: { risk: 0, tells: 'A passkey got another name' },
   PASSKEY_COUNTER_REGRESSED: { risk: 80, tells: 'A passkey counted backwards: its key may have been copied' },
+  USERS_IMPORTED: {
+    risk: 60,
+    tells: 'The command line made accounts of a file, in batches (details.imported, details.admins, details.run)',
+  },
+  USERS_EXPORTED: { risk: 80, tells: 'The command line wrote all accounts with their password hashes to a file' },
   PASSWORD_REHASHED: { risk: 0, tells: 'The password was hashed anew with the parameters of today' },
 } as const satisfies Record<string, { risk: number; tells: string }>;
 

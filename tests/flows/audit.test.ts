@@ -27,8 +27,11 @@ const AGENT = 'Auditor/1.0\t{"level":50}';
 const api = service.api({ ip: IP, userAgent: AGENT });
 const WRONG = 'wrong horse battery';
 
+/** What no request causes, and the tests that hold it. */
+const WITHOUT_REQUEST = ['USERS_IMPORTED', 'USERS_EXPORTED'] as const; // users-import, users-export
+
 /** Each event of the catalogue, and requests of which the last one causes it. */
-const CAUSES: Record<AuditEventType, () => Promise<Answer>> = {
+const CAUSES: Record<Exclude<AuditEventType, (typeof WITHOUT_REQUEST)[number]>, () => Promise<Answer>> = {
   ACCOUNT_REGISTERED: () => api.post('/api/auth/register', { email: newEmail(), password: PASSWORD }),
   REGISTRATION_OF_EXISTING: async () =>
     api.post('/api/auth/register', { email: (await verifiedPerson(service)).email, password: PASSWORD }),
