@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, inject, it } from 'vitest';
 import { fernetSeal, newFernetKey, parseFernetKey } from '#infrastructure/crypto/fernet.ts';
 import { expectProblem } from '#tests/support/api.ts';
 import { latchkeyProcess, type Ran } from '#tests/support/command.ts';
-import { testDatabase } from '#tests/support/database.ts';
+import { createDatabase, dropDatabase, inDatabase, testDatabase } from '#tests/support/database.ts';
 import { newEmail, newUsername, registeredPerson, signIn, tokensOf, tryLogin, verifiedPerson } from '#tests/support/people.ts';
 import { nextCode, preAuthOf, verifyMfa } from '#tests/support/second-factors.ts';
 import { startService } from '#tests/support/service.ts';
@@ -192,6 +192,20 @@ describe('users import', () => {
     const { seconds: __, ...done } = reportOf(await importing(file, '--json'));
     expect(done).toEqual({ ...rehearsed, dry_run: false });
     expect(await accounts()).toBe(before + 2);
+  });
+
+  it('needs no tables for a dry run: they come with the first start, or the first import', async () => {
+    const server = inject('postgres');
+    const name = await createDatabase(server);
+    try {
+      const address = inDatabase(server, name);
+      const file = fileOf(strangers(3));
+      const rehearsed = await latchkeyProcess(address, ['users', 'import', file, '--dry-run', '--json']).ended;
+      expect(reportOf(rehearsed)).toMatchObject({ imported: 3, rejected: 0 });
+      expect(reportOf(await latchkeyProcess(address, ['users', 'import', file, '--json']).ended)).toMatchObject({ imported: 3 });
+    } finally {
+      await dropDatabase(server, name);
+    }
   });
 
   it('goes on after it was killed: no batch is half there, and the end is the same', async () => {

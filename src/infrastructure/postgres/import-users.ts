@@ -57,7 +57,12 @@ export function openImporter(address: DatabaseAddress): Importer {
         if (made.size > 0) await record(tx, event(made.size, admins));
         return fates;
       }) as Promise<Map<number, Fate>>,
-    rehearse: (users) => sql.begin('read only', (tx) => fatesOf(tx, users)) as Promise<Map<number, Fate>>,
+    rehearse: (users) =>
+      sql.begin('read only', async (tx) => {
+        const [schema] = await tx<{ is_there: boolean }[]>`select to_regclass('accounts') is not null as is_there`;
+        // Before the first start there is nobody, and a rehearsal makes no tables.
+        return schema?.is_there ? await fatesOf(tx, users) : new Map(users.map(({ line }) => [line, 'free' as const]));
+      }) as Promise<Map<number, Fate>>,
     close: () => sql.end(),
   };
 }
