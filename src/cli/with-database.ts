@@ -23,7 +23,7 @@ export async function withDatabase<T>(
   const embedded = config.DATABASE_URL ? null : await startEmbeddedPostgres(config.DATA_DIR, out.complain);
   try {
     const address = embedded?.address ?? { url: config.DATABASE_URL?.reveal() ?? '' };
-    if (migrates) await migrate(address, new Date());
+    if (migrates || embedded) await migrate(address, new Date()); // the embedded one is there by our doing anyway
     return await work({ config, address, box });
   } finally {
     await embedded?.stop();

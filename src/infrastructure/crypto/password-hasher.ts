@@ -12,6 +12,8 @@ const ARGON2ID = 2;
 const TAG_BYTES = 32; // RFC 9106 3.1; the library's salt is 16 random bytes
 /** At 9 ms a hash the last in the queue waits about half a second. */
 const QUEUE_PER_CORE = 64;
+/** bcrypt of cost 12 takes a quarter of a second: sign-ins that wait for such hashes, and those behind them, wait five seconds at most. */
+const SLOW_QUEUE_PER_CORE = 20;
 
 /**
  * Argon2id behind a gate of as many at once as there are cores: more would only fight for the same memory bus, and other
@@ -35,7 +37,10 @@ export async function argon2Hasher(parameters: Argon2Parameters): Promise<Passwo
     hash: (password) => run(() => argon2Hash(normalizePassword(password), options)),
     async verify(hash, password) {
       const check = hash === null || hash.startsWith(today) ? null : foreignHash(hash);
-      if (typeof check === 'function') return (await run(() => isAny(check, spellings(password)))) ? 'outdated' : 'wrong';
+      if (typeof check === 'function') {
+        const perCore = hash?.startsWith('$argon2') ? QUEUE_PER_CORE : SLOW_QUEUE_PER_CORE;
+        return (await run(() => isAny(check, spellings(password)), perCore * cores)) ? 'outdated' : 'wrong';
+      }
       // No hash, or one that nobody can check: as much work as for one of ours.
       const isRight = await run(() => argon2Verify(check === null ? (hash ?? decoy) : decoy, normalizePassword(password)));
       return hash !== null && check === null && isRight ? 'right' : 'wrong';
