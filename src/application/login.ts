@@ -25,6 +25,13 @@ export function login(
    * second factor gets no session here, only the ticket for `verify-mfa`. Two round trips.
    */
   return async (input: LoginInput, client: Client): Promise<SignedIn | MfaRequired | LoginRefusal> => {
+    const outcome = await attempt(input, client);
+    const last = outcome === 'rehashed' ? await attempt(input, client) : outcome;
+    return last === 'rehashed' ? refuse('invalid-credentials') : last;
+  };
+
+  /** @returns `rehashed` when the hash that the password was right for was replaced meanwhile: by another first sign-in, it may be */
+  async function attempt(input: LoginInput, client: Client): Promise<SignedIn | MfaRequired | LoginRefusal | 'rehashed'> {
     const at = clock.now();
     const identifier = loginIdentifier(input.identifier);
     const key = throttleKey(secrets, identifier, client.ip);
@@ -87,9 +94,9 @@ export function login(
       }),
     });
     if (outcome === 'locked') return refuse('account-locked', { retryAfterSeconds: policy.lockout.lockSeconds });
-    if (outcome === 'changed') return refuse('invalid-credentials');
+    if (outcome === 'changed') return verdict === 'outdated' ? 'rehashed' : refuse('invalid-credentials');
     if (!isEnough) return waiting;
     if (device.notice) needs.courier.wake();
     return await grant(needs, { account, session, held, deviceCookie: device.cookie }, at);
-  };
+  }
 }

@@ -5,19 +5,25 @@ import type { AccountStatus } from '#application/ports/store.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { ROLES, type Role } from '#domain/roles.ts';
 import { type Command, type Output, table, UsageMistake } from './command.ts';
+import { EXPORT_HELP, EXPORT_USAGE, exportUsers } from './users-export.ts';
+import { IMPORT_HELP, IMPORT_USAGE, importUsers } from './users-import.ts';
 import { COMMAND_LINE, withServices } from './with-services.ts';
 
 const MOST_LISTED = 1000;
 
 /** Accounts, past HTTP: for whoever holds the database's credentials anyway. */
 export const users: Command = {
-  summary: 'make and list users',
+  summary: 'make, list, import and export users',
   help: `Usage: latchkey users create --email E [--role ROLE]... [--verified] [--password-stdin]
        latchkey users list [--role ROLE] [--status active|suspended] [--query PREFIX] [--json]
+       ${IMPORT_USAGE}
+       ${EXPORT_USAGE}
 
 create  makes an account; roles are ${Object.keys(ROLES).join(', ')} (default: user). --verified: the address is known to be theirs.
         Without --password-stdin they set a password by mail ("forgotten password")
 list    at most ${MOST_LISTED} that match, the newest first or by what begins with PREFIX
+${IMPORT_HELP}
+${EXPORT_HELP}
 
 Example:
   head -c 24 /dev/urandom | base64 | latchkey users create --email ada@example.com --role staff --verified --password-stdin`,
@@ -26,6 +32,8 @@ Example:
     const [verb, ...rest] = args;
     if (verb === 'create') return await create(rest, out);
     if (verb === 'list') return await list(rest, out);
+    if (verb === 'import') return await importUsers(rest, out);
+    if (verb === 'export') return await exportUsers(rest, out);
     throw new UsageMistake(verb === undefined ? 'Say what to do with the users.' : `users cannot "${verb}".`);
   },
 };

@@ -68,6 +68,11 @@ export const AUDIT_EVENTS = {
   SERVICE_CLIENT_MADE: { risk: 50, tells: 'A service got credentials to ask about tokens (details.after)' },
   SERVICE_CLIENT_REVOKED: { risk: 40, tells: 'The credentials of a service were taken away (details.before)' },
   AUDIT_EXPORTED: { risk: 40, tells: 'The audit trail was read as a whole (details.filter)' },
+  USERS_IMPORTED: {
+    risk: 60,
+    tells: 'The command line made accounts of a file, in batches (details.imported, details.admins, details.run)',
+  },
+  USERS_EXPORTED: { risk: 80, tells: 'The command line wrote all accounts with their password hashes to a file' },
   PASSWORD_REHASHED: { risk: 0, tells: 'The password was hashed anew with the parameters of today' },
 } as const satisfies Record<string, { risk: number; tells: string }>;
 

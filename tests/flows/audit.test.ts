@@ -30,7 +30,14 @@ const api = service.api({ ip: IP, userAgent: AGENT });
 const WRONG = 'wrong horse battery';
 
 /** What no request causes, and the tests that hold it. */
-const WITHOUT_REQUEST = ['ADMIN_BOOTSTRAPPED', 'USER_MADE', 'SERVICE_CLIENT_MADE', 'SERVICE_CLIENT_REVOKED'] as const; // bootstrap-admin, introspect
+const WITHOUT_REQUEST = [
+  'ADMIN_BOOTSTRAPPED', // bootstrap-admin
+  'USER_MADE',
+  'SERVICE_CLIENT_MADE', // introspect
+  'SERVICE_CLIENT_REVOKED',
+  'USERS_IMPORTED', // users-import, users-export
+  'USERS_EXPORTED',
+] as const;
 
 const someUser = async () => `/api/admin/users/${(await signedInPerson(service)).id}`;
 

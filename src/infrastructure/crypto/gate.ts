@@ -1,8 +1,12 @@
 import { DependencyDown } from '#application/ports/errors.ts';
 
 export type Gate = {
-  /** Runs the work when it is its turn. @throws DependencyDown when too many wait already: load is shed, not queued up */
-  run<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs the work when it is its turn.
+   * @param most may wait for this piece of work to wait too; fewer than usual for one that holds up all behind it
+   * @throws DependencyDown when too many wait already: load is shed, not queued up
+   */
+  run<T>(work: () => Promise<T>, most?: number): Promise<T>;
   load(): { running: number; waiting: number };
 };
 
@@ -12,9 +16,9 @@ export function gate(width: number, depth: number, name: string): Gate {
   const waiting: (() => void)[] = [];
 
   return {
-    async run(work) {
+    async run(work, most = depth) {
       if (running < width) running++;
-      else if (waiting.length < depth) await new Promise<void>((turn) => waiting.push(turn));
+      else if (waiting.length < most) await new Promise<void>((turn) => waiting.push(turn));
       else throw new DependencyDown(name, { retryAfterSeconds: 1 });
       try {
         return await work();

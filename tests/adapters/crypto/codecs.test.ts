@@ -84,6 +84,17 @@ describe('the gate before Argon2id', () => {
     expect(most).toBe(2);
   });
 
+  it('sheds work that takes long while others may still wait', async () => {
+    const { run, load } = gate(1, 3, 'hashing');
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const admitted = [run(() => promise), run(() => promise, 1)];
+    await expect(run(() => promise, 1)).rejects.toBeInstanceOf(DependencyDown);
+    admitted.push(run(() => promise));
+    expect(load()).toEqual({ running: 1, waiting: 2 });
+    resolve('done');
+    expect(await Promise.all(admitted)).toEqual(['done', 'done', 'done']);
+  });
+
   it('gives the place on when the work fails', async () => {
     const { run, load } = gate(1, 1, 'hashing');
     await expect(run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');

@@ -1,0 +1,101 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { newFernetKey } from '#infrastructure/crypto/fernet.ts';
+import { latchkeyProcess } from '#tests/support/command.ts';
+import { testDatabase } from '#tests/support/database.ts';
+import { newEmail, registeredPerson, signIn, verifiedPerson } from '#tests/support/people.ts';
+import { enrolPasskey, PHONE_E164, personWithTotp, signInWithTotp } from '#tests/support/second-factors.ts';
+import { startService } from '#tests/support/service.ts';
+
+const service = await startService();
+const { sql } = service;
+const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-export-'));
+afterAll(async () => {
+  await service.stop();
+  rmSync(folder, { recursive: true });
+});
+
+const FERNET_KEY = 'cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=';
+const fileNamed = (name: string) => path.join(folder, name);
+const exporting = (file: string, settings = {}, address = service.database.address) =>
+  latchkeyProcess(address, ['users', 'export', '--out', file], settings).ended;
+const linesOf = (file: string) => readFileSync(file, 'utf8').trim().split('\n');
+
+describe('users export', () => {
+  it.each(['ndjson', 'csv'])('writes what import reads: they sign in elsewhere, and a second export says the same (%s)', async (format) => {
+    const [withTotp, plain, registered] = [await personWithTotp(service), await verifiedPerson(service), await registeredPerson(service)];
+    await sql`update accounts set display_name = 'Byron, "Ada"', roles = '{admin,user}', status = 'active' where id = ${plain.id}`;
+    await sql`update accounts set status = 'suspended' where id = ${registered.id}`;
+    await sql`update accounts set created_at = '2024-01-02T03:04:05.678Z'`; // the clock of the test runs ahead of the command's
+    await sql`insert into phones (account_id, number, verified_at) values (${plain.id}, ${PHONE_E164}, now())`;
+    const [file, again] = [fileNamed(`users.${format}`), fileNamed(`again.${format}`)];
+    expect(await exporting(file)).toMatchObject({ code: 0, err: expect.stringContaining('holds password hashes') });
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+
+    const elsewhere = await startService({ settings: { FERNET_KEY: newFernetKey() }, clock: service.clock });
+    try {
+      const { address } = elsewhere.database;
+      writeFileSync(fileNamed('old-key'), FERNET_KEY);
+      const settings = { FERNET_KEY: elsewhere.config.FERNET_KEY?.reveal() ?? '' };
+      const args = ['users', 'import', file, '--json', '--fernet-key-file', fileNamed('old-key')];
+      const { out, code } = await latchkeyProcess(address, args, settings).ended;
+      expect([code, JSON.parse(out)]).toMatchObject([0, { imported: linesOf(file).length - (format === 'csv' ? 1 : 0), rejected: 0 }]);
+      await signInWithTotp(elsewhere, withTotp);
+      const rows = await elsewhere.sql`select email_verified_at is not null as verified, status, roles, display_name from accounts
+        where id in ${elsewhere.sql([plain.id, registered.id])} order by status`;
+      expect(rows).toMatchObject([
+        { verified: true, status: 'active', display_name: 'Byron, "Ada"' },
+        { verified: false, status: 'suspended', display_name: null },
+      ]);
+      expect((await exporting(again, settings, address)).code).toBe(0);
+      const withoutTokens = (text: string) => text.replaceAll(/gAAAA[\w-]+=*/g, 'TOKEN');
+      expect(linesOf(again).map(withoutTokens)).toEqual(linesOf(file).map(withoutTokens));
+    } finally {
+      await elsewhere.stop();
+    }
+  });
+
+  it('leaves a file alone that is there, and nothing where it fails', async () => {
+    const file = fileNamed('mine.ndjson');
+    writeFileSync(file, 'mine');
+    expect(await exporting(file)).toMatchObject({ code: 1, err: expect.stringContaining('is there already') });
+    expect(readFileSync(file, 'utf8')).toBe('mine');
+    await personWithTotp(service);
+    const other = fileNamed('other-key.ndjson');
+    expect(await exporting(other, { FERNET_KEY: newFernetKey() })).toMatchObject({ code: 1 });
+    expect(existsSync(other)).toBe(false);
+    expect((await latchkeyProcess(service.database.address, ['users', 'export']).ended).code).toBe(2);
+  });
+
+  it('says what it leaves behind, and stands in the audit trail', async () => {
+    const database = await testDatabase();
+    const alone = await startService({ database });
+    try {
+      const person = await signIn(alone.api(), await verifiedPerson(alone));
+      await enrolPasskey(alone, person);
+      const deleted = await registeredPerson(alone);
+      await database.sql`update accounts set status = 'deleted', erase_at = now() where id = ${deleted.id}`;
+      const { out } = await exporting(fileNamed('left.ndjson'), {}, database.address);
+      expect(out).toMatch(/^1 users in .*; left behind: 1 passkeys, \d+ recovery codes\n$/);
+      expect(await database.sql`select risk from audit_events where type = 'USERS_EXPORTED'`).toEqual([{ risk: 80 }]);
+    } finally {
+      await alone.stop();
+      await database.drop();
+    }
+  });
+
+  it('pages through more than one page', async () => {
+    const database = await testDatabase();
+    try {
+      const many = Array.from({ length: 1203 }, () => JSON.stringify({ email: newEmail(), email_verified: true }));
+      writeFileSync(fileNamed('many.ndjson'), many.join('\n'));
+      await latchkeyProcess(database.address, ['users', 'import', fileNamed('many.ndjson')]).ended;
+      await exporting(fileNamed('all.ndjson'), {}, database.address);
+      expect(new Set(linesOf(fileNamed('all.ndjson')).map((line) => JSON.parse(line).email)).size).toBe(1203);
+    } finally {
+      await database.drop();
+    }
+  });
+});
