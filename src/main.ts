@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
-import { ConfigMistakes, loadConfig } from './config.ts';
-import { type Running, start } from './start.ts';
+import type { Running } from './start.ts';
 
 /** `npm start`: reads the settings, starts the service, and ends it cleanly at SIGTERM or SIGINT (exit code 0). */
 
@@ -14,10 +13,12 @@ const end = async (exitCode: number) => {
   await service?.stop();
   process.exit(exitCode);
 };
-// Before the start, which may wait for a database: process 1 of a container has no default for these and would outlive them.
+// Before anything is loaded and waited for: process 1 of a container has no default for these and would outlive them.
 process.on('SIGTERM', () => end(0));
 process.on('SIGINT', () => end(0));
 
+const { ConfigMistakes, loadConfig } = await import('./config.ts');
+const { start } = await import('./start.ts');
 try {
   const config = loadConfig(process.env);
   const running = await start(config);

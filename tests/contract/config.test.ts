@@ -73,6 +73,15 @@ describe('the settings', () => {
     });
   });
 
+  it('take several nodes of Redis only as a cluster, and no other URL among them', () => {
+    const nodes = 'rediss://:redis-password@a:6379, rediss://:redis-password@b:6379';
+    expect(loadConfig({ REDIS_URL: nodes, REDIS_CLUSTER: 'true' }).REDIS_URL?.reveal()).toBe(nodes);
+    expect(mistakes({ REDIS_URL: nodes })).toContain('REDIS_URL: several nodes need REDIS_CLUSTER=true');
+    const wrong = mistakes({ REDIS_URL: `${nodes},http://:redis-password@c`, REDIS_CLUSTER: 'true' });
+    expect(wrong).toContain('REDIS_URL: give a URL that begins with redis:// or rediss://');
+    expect(wrong).not.toContain('redis-password');
+  });
+
   it('name every mistake at once', () => {
     const wrong = {
       PORT: '99999',
