@@ -7,7 +7,22 @@ import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';
-import { DAY, email, event, hash, lane, mail, openedSession, registration, sighting, ticket, use, username } from './records.ts';
+import {
+  DAY,
+  email,
+  event,
+  hash,
+  LOCKOUT,
+  lane,
+  lanes,
+  mail,
+  openedSession,
+  registration,
+  sighting,
+  ticket,
+  use,
+  username,
+} from './records.ts';
 
 const here = openedForTests();
 const at = new Date();
@@ -91,8 +106,9 @@ it('every question of the store is answered by an index: no table is read from e
     await store.hot.authenticateByCookie(hash(), { ip: '192.0.2.1', userAgent: null }, { idleSeconds: 3600, touchSeconds: 60 }, at);
     for (const counter of [0, 1, 2, 0]) await store.hot.rotate(use(other, counter, at));
     for (const kind of ['email', 'username'] as const)
-      await store.hot.findForSignIn({ kind, canonical: asked.email.canonical }, lane(), { ...sighting(), tokenHash: hash() }, at);
-    await store.hot.countFailure(lane(), { maxAttempts: 5, lockSeconds: 60 }, event('LOGIN_FAILED', at));
+      await store.hot.findForSignIn({ kind, canonical: asked.email.canonical }, lanes(), LOCKOUT, { ...sighting(), tokenHash: hash() }, at);
+    await store.hot.recordFailure([event('LOGIN_FAILED', at)], { accountId: null, laneHash: hash(), mail: mail(at) });
+    await store.transaction(async ({ throttles }) => throttles.takeBack(await throttles.tryPassword(lane(), LOCKOUT, at)));
     const preAuth = ticket(at, 'pre-auth');
     const code = ticket(at, 'sms-code');
     const totp = { id: randomUUID(), accountId: known.id, sessionId: opened.id, secret: 'x' };
