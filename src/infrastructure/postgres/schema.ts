@@ -243,7 +243,11 @@ export const loginThrottles = pgTable(
     locks: integer('locks').notNull().default(0),
     toldAt: instant('told_at'),
   },
-  (table) => [primaryKey({ columns: [table.identifierHash, table.network] }), index('login_throttles_age').on(table.lastFailedAt)],
+  (table) => [
+    primaryKey({ columns: [table.identifierHash, table.network] }),
+    index('login_throttles_age').on(table.lastFailedAt),
+    index('login_throttles_network').on(table.network, table.lastFailedAt),
+  ],
 );
 
 /**
