@@ -2,6 +2,7 @@ import { hasSecondFactor, usableFactors } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import { secondsUntil } from '#domain/lifetimes.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
+import { RESPONSES } from '#domain/risk.ts';
 import { auditEvent } from './audit.ts';
 import { deviceAtSignIn, sightingOf } from './devices.ts';
 import { loginIdentifier, loginLane, throttleKey } from './login-identifier.ts';
@@ -9,6 +10,7 @@ import { mails } from './mails.ts';
 import { type MfaRequired, waitForSecondFactor } from './mfa-required.ts';
 import { failureEvents, judged } from './password-tries.ts';
 import type { Needs } from './ports/services.ts';
+import { blockIfRisky, riskOfSignIn, weighed } from './respond-to-risk.ts';
 import { type Begun, grant, newSession, replacedBy, type SignedIn } from './start-session.ts';
 
 export type LoginInput = Omit<Begun, 'proofs'> & { identifier: string; password: string; honeypot: string };
@@ -33,18 +35,21 @@ export function login(
     const key = throttleKey(secrets, identifier, client.ip);
     const found = await store.hot.findForSignIn(identifier, key, policy.lockout, sightingOf(needs, client), at);
     const { account, tried, secondFactors } = found;
+    const risk = riskOfSignIn(found, input.honeypot !== '');
     const fail = async (reason: string) => {
       const about = { accountId: account?.id ?? null, details: { reason, method: 'pwd' } };
-      const events = failureEvents(needs, 'LOGIN_FAILED', tried, client, at, about);
-      const isLocking = events.length > 1;
+      const [event, ...locks] = failureEvents(needs, 'LOGIN_FAILED', tried, client, at, about);
+      const failed = weighed(event, risk);
+      const isLocking = locks.length > 0;
       // Sealed for names that nobody has too: whether there is an owner to be told does not show in the time that it takes.
       const told = {
         accountId: about.accountId,
         laneHash: account ? loginLane(account.id) : key.strangerHash,
         mail: mail.passwordsGuessed(at),
       };
-      await store.hot.recordFailure(events, isLocking ? told : null);
+      await store.hot.recordFailure([failed, ...locks], isLocking ? told : null);
       if (isLocking) needs.courier.wake();
+      await blockIfRisky(needs, failed, client, at);
     };
 
     if (tried.lockedUntil) {
@@ -82,8 +87,8 @@ export function login(
       return refuse('forbidden', { detail: 'No second factor of this account may be used here any more; ask who runs this service.' });
     }
     const { ticket, waiting } = waitForSecondFactor(needs, { ...begun, client, methods }, at);
-    const device = deviceAtSignIn(needs, account.id, client, found.device, at);
-    const { session, held } = newSession(needs, account.id, client, begun, device, at);
+    const device = deviceAtSignIn(needs, account.id, client, found.device, at, { isTold: risk.points >= RESPONSES.mail.from });
+    const { session, held } = newSession(needs, account.id, client, begun, device, at, { stepsUp: risk.points >= RESPONSES.stepUp.from });
     const about = { accountId: account.id, sessionId: isEnough ? session.id : null };
     const opening = {
       session,
@@ -99,10 +104,13 @@ export function login(
       tried,
       seenPasswordHash: account.passwordHash,
       rehashed: verdict === 'outdated' ? await judged(needs, tried, () => passwords.hash(input.password)) : null,
-      event: auditEvent(secrets, isEnough ? 'LOGIN_SUCCEEDED' : 'MFA_REQUIRED', client, at, {
-        ...about,
-        details: isEnough ? { method: 'pwd', transport, new_device: device.isNew } : { method: 'pwd' },
-      }),
+      event: weighed(
+        auditEvent(secrets, isEnough ? 'LOGIN_SUCCEEDED' : 'MFA_REQUIRED', client, at, {
+          ...about,
+          details: isEnough ? { method: 'pwd', transport, new_device: device.isNew } : { method: 'pwd' },
+        }),
+        risk,
+      ),
     });
     if (outcome === 'changed') return refuse('invalid-credentials');
     if (!isEnough) return waiting;

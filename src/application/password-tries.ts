@@ -1,4 +1,4 @@
-import type { AuditEventType } from '#domain/audit-event.ts';
+import type { AuditEvent, AuditEventType } from '#domain/audit-event.ts';
 import type { Client } from '#domain/client.ts';
 import { secondsUntil } from '#domain/lifetimes.ts';
 import { EVERYWHERE } from '#domain/lockout.ts';
@@ -24,7 +24,7 @@ export function failureEvents(
   client: Client,
   at: Date,
   about: About,
-) {
+): [AuditEvent, ...AuditEvent[]] {
   const locks = new Map(tried.lanes.filter(({ isLocking }) => isLocking).map((lane) => [kindOf(lane), lane]));
   const locked = [...locks].map(([lane, { lockedUntil }]) => {
     const details = { lane, lock_seconds: lockedUntil === null ? 0 : secondsUntil(lockedUntil, at) };

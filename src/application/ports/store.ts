@@ -4,6 +4,7 @@ import type { Email } from '#domain/email.ts';
 import type { Transport } from '#domain/lifetimes.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
 import type { PhoneNumber } from '#domain/phone.ts';
+import type { Signals } from '#domain/risk.ts';
 import type { Role } from '#domain/roles.ts';
 import type { CeremonyBinding, PreAuth, TicketPurpose } from '#domain/tickets.ts';
 import type { Username } from '#domain/username.ts';
@@ -481,6 +482,8 @@ export type SignInLookup = {
   tried: PasswordTry;
   secondFactors: SecondFactor[];
   device: KnownDevice;
+  /** What else is known of who asks, without this try. */
+  signals: Pick<Signals, 'accountsFromNetwork' | 'networksOfAccount' | 'recentNetworks'> & { isKnownNetwork: boolean };
 };
 
 export type Rotation = {

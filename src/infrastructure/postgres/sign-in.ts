@@ -3,6 +3,7 @@ import type { Fragment, Sql } from 'postgres';
 import type { CountedLane, DeviceSighting, HotPaths, NewSignIn, SignInLookup } from '#application/ports/store.ts';
 import type { SecondFactor } from '#domain/assurance.ts';
 import { EVERYWHERE, type LockoutPolicy, type ThrottleKey, TOLD_AGAIN_SECONDS } from '#domain/lockout.ts';
+import { GUESSED_SECONDS, MOST_COUNTED, RECENT_SECONDS } from '#domain/risk.ts';
 import type { Handle } from './connect.ts';
 import { type KnownDeviceRow, knownDevice, knownDeviceColumns, knownDeviceOf, notedDevice } from './devices.ts';
 import { enqueue, holdsSecondFactor, record, secondFactors } from './parts.ts';
@@ -13,7 +14,16 @@ import { countedLanes, type LaneJson, takenBack, triedLanes, tryOf } from './thr
 
 /** The statements of a password sign-in, see HotPaths. */
 
-type LookupRow = Omit<AccountRow, 'account_id'> & KnownDeviceRow & { account_id: string | null; second_factors: string; lanes: LaneJson[] };
+type LookupRow = Omit<AccountRow, 'account_id'> &
+  KnownDeviceRow & {
+    account_id: string | null;
+    second_factors: string;
+    lanes: LaneJson[];
+    accounts_from_network: number;
+    networks_of_account: number;
+    recent_networks: number;
+    is_known_network: boolean;
+  };
 
 export async function findForSignIn(
   sql: Sql,
@@ -34,7 +44,7 @@ export async function findForSignIn(
       select coalesce(uuid_send(account_id), ${strangerHash}::bytea) as account_hash, case when by_cookie then device_id end as device_id
       from found
     ), ${countedLanes(sql, lane, policy, at)}
-    select found.*, ${triedLanes(sql)} from found`;
+    select found.*, ${triedLanes(sql)}, ${signals(sql, lane, sighting, at)} from found cross join asker`;
   if (!row) throw new Error('a look-up has one row, whoever is looked for');
   const { account_id: accountId } = row;
   return {
@@ -42,7 +52,29 @@ export async function findForSignIn(
     tried: tryOf(row.lanes),
     secondFactors: wordsOf(row.second_factors) as SecondFactor[],
     device: knownDeviceOf(row),
+    signals: {
+      accountsFromNetwork: row.accounts_from_network,
+      networksOfAccount: row.networks_of_account,
+      recentNetworks: row.recent_networks,
+      isKnownNetwork: row.is_known_network,
+    },
   };
+}
+
+/** Counted no further than matters, each by an index. Rows of accounts, real or not, have a hash of 16 bytes. */
+function signals(sql: Sql, { network }: ThrottleKey, { network: sightedIn }: DeviceSighting, at: Date) {
+  const guessedSince = new Date(at.getTime() - GUESSED_SECONDS * 1000);
+  const recentSince = new Date(at.getTime() - RECENT_SECONDS * 1000);
+  return sql`
+    (select count(*) filter (where octet_length(guessed.identifier_hash) = 16)::int from (
+      select t.identifier_hash from login_throttles t where t.network = ${network} and t.last_failed_at > ${guessedSince}
+      order by t.last_failed_at desc limit ${2 * MOST_COUNTED}) as guessed) as accounts_from_network,
+    (select count(*) filter (where guessing.network <> ${EVERYWHERE.network} and guessing.network not like 'device:%')::int from (
+      select t.network from login_throttles t where t.identifier_hash = asker.account_hash
+      limit ${2 * MOST_COUNTED}) as guessing) as networks_of_account,
+    (select count(distinct v.network)::int from devices v where v.account_id = found.account_id and v.last_seen_at > ${recentSince}
+      and v.network <> ${sightedIn}) as recent_networks,
+    exists (select from devices v where v.account_id = found.account_id and v.network = ${sightedIn}) as is_known_network`;
 }
 
 export async function recordFailure(sql: Sql, ...[events, told]: Parameters<HotPaths['recordFailure']>): Promise<void> {

@@ -106,7 +106,13 @@ it('every question of the store is answered by an index: no table is read from e
     await store.hot.authenticateByCookie(hash(), { ip: '192.0.2.1', userAgent: null }, { idleSeconds: 3600, touchSeconds: 60 }, at);
     for (const counter of [0, 1, 2, 0]) await store.hot.rotate(use(other, counter, at));
     for (const kind of ['email', 'username'] as const)
-      await store.hot.findForSignIn({ kind, canonical: asked.email.canonical }, lanes(), LOCKOUT, { ...sighting(), tokenHash: hash() }, at);
+      await store.hot.findForSignIn(
+        { kind, canonical: asked.email.canonical },
+        lanes(randomUUID()),
+        LOCKOUT,
+        { ...sighting(), tokenHash: hash() },
+        at,
+      );
     await store.hot.recordFailure([event('LOGIN_FAILED', at)], { accountId: null, laneHash: hash(), mail: mail(at) });
     await store.transaction(async ({ throttles }) => throttles.takeBack(await throttles.tryPassword(lane(), LOCKOUT, at)));
     const preAuth = ticket(at, 'pre-auth');
