@@ -68,7 +68,7 @@ function signals(sql: Sql, { network }: ThrottleKey, { network: sightedIn }: Dev
   return sql`
     (select count(*) filter (where octet_length(guessed.identifier_hash) = 16)::int from (
       select t.identifier_hash from login_throttles t where t.network = ${network} and t.last_failed_at > ${guessedSince}
-      order by t.last_failed_at desc limit ${2 * MOST_COUNTED}) as guessed) as accounts_from_network,
+      limit ${2 * MOST_COUNTED}) as guessed) as accounts_from_network,
     (select count(*) filter (where guessing.network <> ${EVERYWHERE.network} and guessing.network not like 'device:%')::int from (
       select t.network from login_throttles t where t.identifier_hash = asker.account_hash
       limit ${2 * MOST_COUNTED}) as guessing) as networks_of_account,

@@ -51,12 +51,13 @@ export function countedLanes(sql: Handle, { identifierHash, network }: ThrottleK
     tried as (select 1 as place, * from own_lane union all select 2, * from account_lane union all select 3, * from wide_lane)`;
 }
 
-/** One lane as parts of a WITH. One that is seen to be locked is only read: a flood of tries does not queue for its row. */
+/** One lane as parts of a WITH. One that is seen to be locked is only read: a flood of tries does not queue for its row. `limit` keeps the planner to the index. */
 function lane(sql: Handle, name: string, from: Fragment, policy: LockoutPolicy, at: Date) {
   const [asked, held, fresh] = [sql(`${name}_asked`), sql(`${name}_held`), sql(`${name}_fresh`)];
   return sql`${asked} as (${from}), ${held} as (
-      select t.identifier_hash, t.network, t.failures, t.locked_until from ${asked} k join login_throttles t
-        on t.identifier_hash = k.identifier_hash and t.network = k.network and t.locked_until > ${at}::timestamptz
+      select t.* from ${asked} k cross join lateral (
+        select identifier_hash, network, failures, locked_until from login_throttles
+        where identifier_hash = k.identifier_hash and network = k.network and locked_until > ${at}::timestamptz limit 1) as t
     ), ${fresh} as (${counted(sql, policy, at, sql`select * from ${asked} where not exists (select from ${held})`)}),
     ${sql(name)} as (select * from ${fresh} union all select *, true, false from ${held})`;
 }

@@ -58,7 +58,7 @@ async function fill(): Promise<void> {
     select md5('t' || i)::uuid, 'verify-email', md5('a' || i)::uuid, sha256(('t' || i)::bytea), case when i % 5 = 0 then 'r' || i end, ${at}, ${end}
     from generate_series(1, ${ROWS}) i`;
   await sql`insert into login_throttles (identifier_hash, network, failures, last_failed_at)
-    select sha256(('l' || i)::bytea), '192.0.2.0', 1, ${at} from generate_series(1, ${ROWS}) i`;
+    select sha256(('l' || i)::bytea), '192.0.2.' || i % 250, 1, ${at} from generate_series(1, ${ROWS}) i`;
   await sql`insert into outbox (id, kind, account_id, recipient, template, sealed, created_at, next_attempt_at, expires_at, sent_at)
     select md5('o' || i)::uuid, 'email', md5('a' || i)::uuid, 'x', 'x', null, ${at}, ${at}, ${end}, ${at} from generate_series(1, ${ROWS}) i`;
   await sql`insert into totp_authenticators (id, account_id, session_id, secret, last_step, created_at, activated_at)
