@@ -2,6 +2,7 @@ import { randomUUIDv7 } from 'node:crypto';
 import type { Fragment, Sql } from 'postgres';
 import type { CountedLane, DeviceSighting, HotPaths, NewSignIn, SignInLookup } from '#application/ports/store.ts';
 import type { SecondFactor } from '#domain/assurance.ts';
+import { AUDIT_EVENTS } from '#domain/audit-event.ts';
 import { EVERYWHERE, type LockoutPolicy, type ThrottleKey, TOLD_AGAIN_SECONDS } from '#domain/lockout.ts';
 import { GUESSED_SECONDS, MOST_COUNTED, RECENT_SECONDS } from '#domain/risk.ts';
 import type { Handle } from './connect.ts';
@@ -107,7 +108,7 @@ export async function openSession(
   const isCounted = 'session' in begun && begun.most > 0;
   const rehash = sql`, rehash as (
     update accounts set password_hash = ${rehashed}, updated_at = ${at} where id in (select account_id from opened)
-  ), told as (${record(sql, { ...event, type: 'PASSWORD_REHASHED' }, { id: sql`${randomUUIDv7()}::uuid`, from: sql`from opened` })})`;
+  ), told as (${record(sql, { ...event, type: 'PASSWORD_REHASHED', risk: AUDIT_EVENTS.PASSWORD_REHASHED.risk }, { id: sql`${randomUUIDv7()}::uuid`, from: sql`from opened` })})`;
   const [row] = await sql<{ unchanged: boolean }[]>`
     with unchanged as (
       select id, security_stamp from accounts where id = ${accountId} and password_hash = ${seenPasswordHash} and status = 'active'
