@@ -6,7 +6,7 @@ import type { Username } from '#domain/username.ts';
 import { type ActingRefusal, actUpon, administrativeEvent, deny, lastAdmin } from './administration.ts';
 import { endAccess } from './end-access.ts';
 import { eraseAccount } from './erase-account.ts';
-import { accountLane, identifierHash, identifiersOf } from './login-identifier.ts';
+import { failureLanes } from './login-identifier.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
 import type { Account, AccountFilter, AccountStatus, Caller, FoundAccount } from './ports/store.ts';
@@ -82,11 +82,7 @@ export function administerUsers(needs: Needs<'store' | 'secrets' | 'courier' | '
     unlock(caller: Caller, id: string, client: Client): Promise<null | ActingRefusal> {
       const at = clock.now();
       return actUpon(needs, caller, id, 'users:lock', client, at, async (tx, { target }) => {
-        const lanes = [
-          ...identifiersOf(target).map((identifier) => identifierHash(secrets, identifier)),
-          accountLane(secrets, id).identifierHash,
-          throttle.keyOf(id).identifierHash,
-        ];
+        const lanes = [...failureLanes(secrets, target), throttle.keyOf(id).identifierHash];
         const change = { before: { lanes_with_failures: await tx.accounts.clearFailures(lanes) }, after: { lanes_with_failures: 0 } };
         await tx.audit.record(administrativeEvent(needs, 'USER_UNLOCKED', caller, id, change, client, at));
         return null;

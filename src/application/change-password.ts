@@ -5,6 +5,7 @@ import { auditEvent } from './audit.ts';
 import { weakPassword } from './choose-password.ts';
 import { accountLane } from './login-identifier.ts';
 import { mails } from './mails.ts';
+import { failureEvents, judged } from './password-tries.ts';
 import type { Needs } from './ports/services.ts';
 import type { Caller } from './ports/store.ts';
 import { grant, newSecret, type SignedIn } from './start-session.ts';
@@ -33,16 +34,16 @@ export function changePassword(
     if (weak) return weak;
 
     const key = accountLane(secrets, account.id);
-    const { current, lockedUntil } = await store.read(async (records) => ({
-      current: await records.accounts.findWithPassword(account.id),
-      lockedUntil: await records.accounts.findLock(key, at),
+    const { current, tried } = await store.transaction(async (tx) => ({
+      current: await tx.accounts.findWithPassword(account.id),
+      tried: await tx.throttles.tryPassword(key, policy.lockout, at),
     }));
-    if (lockedUntil) return refuse('account-locked', { retryAfterSeconds: secondsUntil(lockedUntil, at) });
+    if (tried.lockedUntil) return refuse('account-locked', { retryAfterSeconds: secondsUntil(tried.lockedUntil, at) });
     const seenHash = current?.passwordHash ?? null;
-    const verdict = await passwords.verify(seenHash, input.currentPassword);
+    const verdict = await judged(needs, tried, () => passwords.verify(seenHash, input.currentPassword));
     if (seenHash === null || verdict === 'wrong') {
-      const event = auditEvent(secrets, 'PASSWORD_CHANGE_FAILED', client, at, { accountId: account.id, sessionId: session.id });
-      await store.hot.countFailure(key, policy.lockout, event);
+      const about = { accountId: account.id, sessionId: session.id };
+      await store.hot.recordFailure(failureEvents(needs, 'PASSWORD_CHANGE_FAILED', tried, client, at, about), null);
       return refuse('invalid-credentials', { detail: 'The current password is wrong.' });
     }
 

@@ -24,6 +24,7 @@ export type DeviceAtSignIn = {
  * A device that shows a cookie of this account keeps it. Any other gets a fresh one: a planted value is never taken over. Where
  * the account had devices before and this is none of them, its owner is told, with a way to say "this was not me". The first
  * sign-in of an account tells nobody.
+ * @param isTold the sign-in is risky: its owner is told on whatever device it is, unless that shows its cookie
  */
 export function deviceAtSignIn(
   needs: Needs<'secrets' | 'courier' | 'policy'>,
@@ -31,6 +32,7 @@ export function deviceAtSignIn(
   client: Client,
   known: KnownDevice,
   at: Date,
+  { isTold }: { isTold: boolean } = { isTold: false },
 ): DeviceAtSignIn {
   const { secrets } = needs;
   const sighting = sightingOf(needs, client);
@@ -43,7 +45,7 @@ export function deviceAtSignIn(
   const id = known.by === 'traits' ? known.id : secrets.id();
   const note: DeviceNote = { ...sighting, id, tokenHash: hash, replaces: sighting.tokenHash, isConfirmed: false };
   const isNew = known.by === 'new' && known.hasOthers;
-  if (!isNew) return { note, cookie, isNew, notice: null };
+  if (!isNew && !isTold) return { note, cookie, isNew, notice: null };
   const { token, hash: secretHash } = secrets.ticket();
   const ticket: IssuedTicket = {
     id: secrets.id(),

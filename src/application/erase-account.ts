@@ -1,6 +1,6 @@
 import type { Client } from '#domain/client.ts';
 import { auditEvent } from './audit.ts';
-import { accountLane, identifierHash, identifiersOf } from './login-identifier.ts';
+import { failureLanes } from './login-identifier.ts';
 import type { Needs } from './ports/services.ts';
 import type { Account, Writes } from './ports/store.ts';
 import { secondFactorLane } from './second-factor-throttle.ts';
@@ -10,8 +10,7 @@ import { secondFactorLane } from './second-factor-throttle.ts';
  * audit events: they hold its id, which leads to nobody any more (docs/adr/0012).
  */
 export async function eraseAccount({ secrets }: Needs<'secrets'>, tx: Writes, account: Account): Promise<void> {
-  const lanes = [accountLane(secrets, account.id).identifierHash, secondFactorLane(secrets, account.id).identifierHash];
-  await tx.accounts.clearFailures([...lanes, ...identifiersOf(account).map((identifier) => identifierHash(secrets, identifier))]);
+  await tx.accounts.clearFailures([...failureLanes(secrets, account), secondFactorLane(secrets, account.id).identifierHash]);
   await tx.accounts.erase(account.id);
 }
 

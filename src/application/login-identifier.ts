@@ -12,9 +12,28 @@ export function loginIdentifier(typed: string): LoginIdentifier {
   return { kind: 'email', canonical: parseEmail(typed)?.canonical ?? typed.toLowerCase() };
 }
 
-/** Where the failures of this identifier from this network are counted; the same for names that nobody has. */
-export function throttleKey(secrets: Needs<'secrets'>['secrets'], identifier: LoginIdentifier, ip: string): ThrottleKey {
-  return { identifierHash: identifierHash(secrets, identifier), network: networkOf(ip) };
+/**
+ * Where the tries at this identifier from this network are counted; the same for names that nobody has, with a hash in the place of
+ * the account.
+ */
+export function throttleKey(
+  secrets: Needs<'secrets'>['secrets'],
+  identifier: LoginIdentifier,
+  ip: string,
+): ThrottleKey & { strangerHash: Buffer } {
+  const strangerHash = secrets.identifierHash(`nobody:${identifier.kind}:${identifier.canonical}`).subarray(0, 16);
+  return { identifierHash: identifierHash(secrets, identifier), network: networkOf(ip), strangerHash };
+}
+
+/** Where the tries at an account's password are counted whatever name it was called by. */
+export function loginLane(accountId: string): Buffer {
+  return Buffer.from(accountId.replaceAll('-', ''), 'hex');
+}
+
+/** Everything that failures of an account are counted by: those of its names, of itself and of its sessions. */
+export function failureLanes(secrets: Needs<'secrets'>['secrets'], account: Account): Buffer[] {
+  const named = identifiersOf(account).map((identifier) => identifierHash(secrets, identifier));
+  return [...named, loginLane(account.id), accountLane(secrets, account.id).identifierHash];
 }
 
 /**
@@ -25,12 +44,12 @@ export function accountLane(secrets: Needs<'secrets'>['secrets'], accountId: str
   return { identifierHash: secrets.identifierHash(`account:${accountId}`), network: 'any' };
 }
 
-export function identifierHash(secrets: Needs<'secrets'>['secrets'], { kind, canonical }: LoginIdentifier): Buffer {
+function identifierHash(secrets: Needs<'secrets'>['secrets'], { kind, canonical }: LoginIdentifier): Buffer {
   return secrets.identifierHash(`${kind}:${canonical}`);
 }
 
 /** Everything that this account can be signed in to by, in the form that failures are counted by. */
-export function identifiersOf({ email, username }: Pick<Account, 'email' | 'username'>): LoginIdentifier[] {
+function identifiersOf({ email, username }: Pick<Account, 'email' | 'username'>): LoginIdentifier[] {
   const byEmail = { kind: 'email' as const, canonical: parseEmail(email)?.canonical ?? email.toLowerCase() };
   return username === null ? [byEmail] : [byEmail, { kind: 'username' as const, canonical: username.toLowerCase() }];
 }

@@ -100,6 +100,7 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
     accountRestored: (at: Date) => notice('account-restored', messages.accountRestoredMessage(productName, `${frontendUrl}/`), at),
     rolesChanged: (roles: readonly Role[], at: Date) =>
       notice('roles-changed', messages.rolesChangedMessage(productName, roles, recoveryUrl), at),
+    passwordsGuessed: (at: Date) => notice('passwords-guessed', messages.passwordsGuessedMessage(productName, recoveryUrl), at),
     secondFactorLocked: (at: Date) => notice('second-factor-locked', messages.secondFactorLockedMessage(productName, recoveryUrl), at),
   };
 }

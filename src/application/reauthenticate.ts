@@ -4,6 +4,7 @@ import { secondsUntil } from '#domain/lifetimes.ts';
 import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import { accountLane } from './login-identifier.ts';
+import { failureEvents, judged } from './password-tries.ts';
 import type { Needs } from './ports/services.ts';
 import type { Caller, Session } from './ports/store.ts';
 import { type Claim, type GivenFactor, type ProofNeeds, proveSecondFactor } from './prove-second-factor.ts';
@@ -27,14 +28,14 @@ export function reauthenticate(needs: ProofNeeds & Needs<'passwords' | 'accessTo
   async function provePassword(password: string, caller: Caller, client: Client, at: Date): Promise<Claim | ReauthenticationRefusal> {
     const { account } = caller;
     const key = accountLane(secrets, account.id);
-    const { current, lockedUntil } = await store.read(async (records) => ({
-      current: await records.accounts.findWithPassword(account.id),
-      lockedUntil: await records.accounts.findLock(key, at),
+    const { current, tried } = await store.transaction(async (tx) => ({
+      current: await tx.accounts.findWithPassword(account.id),
+      tried: await tx.throttles.tryPassword(key, policy.lockout, at),
     }));
-    if (lockedUntil) return refuse('account-locked', { retryAfterSeconds: secondsUntil(lockedUntil, at) });
-    if ((await passwords.verify(current?.passwordHash ?? null, password)) === 'wrong') {
-      const event = auditEvent(secrets, 'REAUTHENTICATION_FAILED', client, at, wrong('password', caller));
-      await store.hot.countFailure(key, policy.lockout, event);
+    if (tried.lockedUntil) return refuse('account-locked', { retryAfterSeconds: secondsUntil(tried.lockedUntil, at) });
+    if ((await judged(needs, tried, () => passwords.verify(current?.passwordHash ?? null, password))) === 'wrong') {
+      const events = failureEvents(needs, 'REAUTHENTICATION_FAILED', tried, client, at, wrong('password', caller));
+      await store.hot.recordFailure(events, null);
       return refuse('invalid-credentials', { detail: 'The password is wrong.' });
     }
     return async (tx) => {

@@ -2,7 +2,7 @@ import type { Client } from '#domain/client.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import { weakPassword } from './choose-password.ts';
-import { identifierHash, identifiersOf } from './login-identifier.ts';
+import { failureLanes } from './login-identifier.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
 
@@ -33,7 +33,7 @@ export function resetPassword(needs: Needs<'store' | 'passwords' | 'commonPasswo
       await tx.tickets.cancelAll(account.id, 'change-email', at);
       await tx.tickets.cancelAll(account.id, 'pre-auth', at);
       await tx.tickets.cancelAll(account.id, 'verify-email', at);
-      await tx.accounts.clearFailures(identifiersOf(account).map((identifier) => identifierHash(secrets, identifier)));
+      await tx.accounts.clearFailures(failureLanes(secrets, account));
       await tx.audit.record(auditEvent(secrets, 'PASSWORD_RESET', client, at, { accountId: account.id, details: { ended } }));
       await tx.outbox.enqueue(account.id, mail.passwordReset(at), at);
       return null;

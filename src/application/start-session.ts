@@ -48,6 +48,7 @@ export function newSession(
   { transport, device, proofs }: Begun,
   { note }: Pick<DeviceAtSignIn, 'note'>,
   at: Date,
+  { stepsUp }: { stepsUp: boolean } = { stepsUp: false },
 ): { session: NewSession; held: Held } {
   const { held, hashes } = newSecret(needs, transport);
   const lifetime = needs.policy.lifetimes.sessions[transport];
@@ -65,7 +66,8 @@ export function newSession(
     amr: amrOf(proofs),
     acr: acrOf(proofs),
     proofs,
-    authTime: at,
+    // A sign-in that nobody would swear to is no recent authentication: what asks for one asks first.
+    authTime: stepsUp ? after(at, -needs.policy.secondFactors.stepUpMaxAgeSeconds - 1) : at,
     createdAt: at,
     lastSeenAt: at,
     idleEndAt: idleEnd(at, absoluteEndAt, lifetime),

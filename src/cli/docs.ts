@@ -2,6 +2,7 @@ import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { AUDIT_EVENTS } from '#domain/audit-event.ts';
 import { PROBLEMS } from '#domain/problems.ts';
+import { RESPONSES, RISK_RULES } from '#domain/risk.ts';
 import { envExample } from '../settings.ts';
 import { asvsPage } from './asvs-page.ts';
 import type { Command } from './command.ts';
@@ -11,7 +12,7 @@ export const docs: Command = {
   summary: 'write the generated documents, or check that they are fresh',
   help: `Usage: latchkey docs [--check]
 
-Writes .env.example, docs/problems.md, docs/audit-events.md and docs/asvs.md. With --check it writes nothing, names what is
+Writes .env.example, docs/problems.md, docs/audit-events.md, docs/risk.md and docs/asvs.md. With --check it writes nothing, names what is
 stale, and ends with 1 if anything is.
 
 Example:
@@ -23,6 +24,7 @@ Example:
       '.env.example': envExample(),
       'docs/problems.md': problemsPage(),
       'docs/audit-events.md': auditEventsPage(),
+      'docs/risk.md': riskPage(),
       'docs/asvs.md': asvsPage({
         requirements: readFileSync('docs/asvs.tsv', 'utf8'),
         deviations: readFileSync('docs/asvs-deviations.tsv', 'utf8'),
@@ -55,6 +57,28 @@ function problemsPage(): string {
     ...rows,
     '',
   ].join('\n');
+}
+
+function riskPage(): string {
+  const rules = Object.entries(RISK_RULES).map(([rule, { points, tells }]) => `| \`${rule}\` | ${points} | ${tells} |`);
+  const responses = Object.entries(RESPONSES).map(([response, { from, tells }]) => `| ${response} | ${from} | ${tells} |`);
+  return `# Risk
+
+Generated from \`src/domain/risk.ts\`. Every event has a risk of its own (docs/audit-events.md). A sign-in with a password is judged by
+these rules besides: their points add up, together with the event's own risk to 100 at most, and stand in the event with the names of
+the rules (\`details.rules\`). \`GET /api/admin/audit-events?min_risk=60\` finds them. A refresh token that comes back is an event
+of its own, at ${AUDIT_EVENTS.REFRESH_TOKEN_REUSED.risk}, and ends its session. Proved by \`tests/domain/risk.test.ts\` and \`tests/flows/stuffing.test.ts\`.
+
+| rule | points | holds when |
+|---|---|---|
+${rules.join('\n')}
+
+What is done, from which score on: of the points for a sign-in that succeeded, of the event for one that failed.
+
+| response | from | what it does |
+|---|---|---|
+${responses.join('\n')}
+`;
 }
 
 function auditEventsPage(): string {

@@ -11,7 +11,7 @@ export const AUDIT_EVENTS = {
   LOGIN_SUCCEEDED: { risk: 0, tells: 'A session began' },
   LOGIN_FAILED: { risk: 20, tells: 'Wrong password, or no such account (details.reason)' },
   LOGIN_REFUSED: { risk: 20, tells: 'The password was right, yet the account may not sign in (details.reason)' },
-  ACCOUNT_LOCKED: { risk: 50, tells: 'Failed sign-ins from one network reached the limit for one identifier' },
+  ACCOUNT_LOCKED: { risk: 50, tells: 'Wrong passwords reached the limit of a lane (details.lane: network, device, session or everywhere)' },
   TOKEN_REFRESHED: { risk: 0, tells: 'A refresh token was replaced by its successor' },
   REFRESH_TOKEN_REUSED: { risk: 90, tells: 'A refresh token came back after its successor was used: theft; the session ended' },
   SESSION_MOVED: { risk: 60, tells: 'A session spoke from another kind of device than the one that signed in (details.from, details.to)' },

@@ -23,6 +23,7 @@ export type MessageTemplate =
   | 'recovery-codes-made'
   | 'recovery-code-used'
   | 'second-factor-locked'
+  | 'passwords-guessed'
   | 'bootstrap-admin'
   | 'account-suspended'
   | 'account-restored'
@@ -191,6 +192,19 @@ export function secondFactorLockedMessage(product: string, recoveryUrl: string):
     ],
     action: { label: 'Set a new password', url: recoveryUrl },
     closing: 'Nobody got in by this.',
+  });
+}
+
+export function passwordsGuessedMessage(product: string, recoveryUrl: string): Letter {
+  return message(product, `Wrong passwords for your account at ${product}`, {
+    heading: 'Someone gave wrong passwords',
+    lines: [
+      'Someone tried several wrong passwords to sign in to your account. They were stopped, and nobody got in by this.',
+      'Browsers that you signed in with before still let you in, and so does a passkey. Elsewhere it may take a while, unless you set a new password.',
+      'If it goes on, you will not hear of it again today.',
+    ],
+    action: { label: 'Set a new password', url: recoveryUrl },
+    closing: 'If you mistyped it yourself, there is nothing to do.',
   });
 }
 

@@ -22,6 +22,23 @@ export function plainAddress(ip: string): string {
   return ip.toLowerCase().replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
 }
 
+const LOCAL = [
+  /^(?:127|10|0)\./,
+  /^192\.168\./,
+  /^172\.(?:1[6-9]|2\d|3[01])\./,
+  /^169\.254\./,
+  /^100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./,
+];
+
+/**
+ * Whether a network, as `networkOf` writes it, is of the house: this machine, a private range, or no address at all. Behind a proxy that
+ * nobody named (TRUST_PROXY) everybody comes from one of those, so none of them is ever blocked by itself.
+ */
+export function isLocal(network: string): boolean {
+  if (!network.includes(':')) return network === UNKNOWN || LOCAL.some((range) => range.test(network));
+  return /^(?:0:0:0:0::|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:)/.test(network);
+}
+
 /** An address as a number of its family; IPv4 written as IPv6 is IPv4. @returns undefined when it is no address */
 export function addressOf(ip: string): { family: 4 | 6; value: bigint } | undefined {
   const address = ip.toLowerCase().replace(/%.*$/, '');

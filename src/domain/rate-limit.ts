@@ -49,6 +49,15 @@ export function draw(
     : { allowed: false, state: { tokens, updatedAtMs } };
 }
 
+/** What a request that failed costs its network's bucket beside its own token: whoever guesses runs out four times as soon. */
+export const FAILURE_COSTS = 3;
+
+/** A charge that nobody is asked about: it takes what there is, down to nothing. */
+export function charge(state: BucketState | undefined, limit: RateLimit, cost: number, nowMs: number): BucketState {
+  const { tokens, updatedAtMs } = draw(state, limit, 0, nowMs).state;
+  return { tokens: Math.max(0, tokens - cost), updatedAtMs };
+}
+
 /** Whole seconds until `cost` tokens are there again; 0 when they are. */
 export function secondsUntilTokens(tokens: number, cost: number, limit: RateLimit): number {
   return tokens >= cost ? 0 : Math.ceil(((cost - tokens) * limit.windowSeconds) / limit.capacity);

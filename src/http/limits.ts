@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Bucket, BucketReading, RateLimiter } from '#application/ports/services.ts';
 import { networkOf } from '#domain/network.ts';
 import { refuse } from '#domain/problems.ts';
-import type { RateLimitName } from '#domain/rate-limit.ts';
+import { FAILURE_COSTS, type RateLimitName } from '#domain/rate-limit.ts';
 import { RefusalError } from './problem.ts';
 
 declare module 'fastify' {
@@ -57,6 +57,12 @@ export async function installLimits(app: FastifyInstance, limiter: RateLimiter):
       const taken = take(readings, request);
       return new RefusalError(refuse('rate-limited', { retryAfterSeconds: retryAfter(taken) }), limitHeaders(taken));
     },
+  });
+  // A wrong password or code has cost one token by now; it costs its network more before anybody hears that it was wrong.
+  app.addHook('onSend', async (request, reply) => {
+    const added = addedBy(request.routeOptions.config?.rateLimit || {});
+    if (reply.statusCode !== 401 || added.length === 0) return;
+    await limiter.charge({ limit: 'per-ip', key: networkOf(request.ip) }, FAILURE_COSTS);
   });
   app.addHook('preParsing', (request, reply, payload, done) => {
     const taken = take(readings, request);

@@ -19,6 +19,7 @@ const ALL: [string, (product: string, url: string) => Letter][] = [
   ['recoveryCodesMade', messages.recoveryCodesMadeMessage],
   ['recoveryCodeUsed', (product, url) => messages.recoveryCodeUsedMessage(product, 2, url)],
   ['secondFactorLocked', messages.secondFactorLockedMessage],
+  ['passwordsGuessed', messages.passwordsGuessedMessage],
   ['newDevice', (product, url) => messages.newDeviceMessage(product, { kind: 'Firefox on Linux', ip: '192.0.2.1' }, new Date(0), url)],
   ['sessionMoved', messages.sessionMovedMessage],
   ['usernameChanged', messages.usernameChangedMessage],

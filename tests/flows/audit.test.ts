@@ -228,7 +228,7 @@ describe('the audit trail', () => {
       occurred_at: clock.now(),
       ip: IP,
       user_agent: 'Auditor/1.0 {"level":50}',
-      risk: AUDIT_EVENTS[type as AuditEventType].risk,
+      risk: AUDIT_EVENTS[type as AuditEventType].risk + (type === 'MFA_REQUIRED' ? 20 : 0), // from a new device in a new network
     });
     if (type !== 'LOGIN_FAILED' && type !== 'ACCOUNT_LOCKED' && type !== 'SUSPICIOUS_ACTIVITY' && type !== 'PASSWORD_RESET_REQUESTED') {
       expect(events[0]?.['account_id']).not.toBeNull();

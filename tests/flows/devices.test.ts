@@ -86,7 +86,12 @@ describe('a device', () => {
     expect(mails[0]?.links[0]).toMatch(/^https:\/\/app\.example\.com\/report-sign-in#token=[\w-]{43}$/);
     const [event] = await service.sql`select details from audit_events
       where account_id = ${person.id} and type = 'LOGIN_SUCCEEDED' and details ->> 'new_device' = 'true'`;
-    expect(event?.['details']).toEqual({ method: 'pwd', transport: 'cookie', new_device: true });
+    expect(event?.['details']).toEqual({
+      method: 'pwd',
+      transport: 'cookie',
+      new_device: true,
+      rules: ['new-device', 'new-network'],
+    });
   });
 
   it('[V6.3.5] that nobody has seen is told of after a second factor too', async () => {

@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { type Answer, expectProblem, tally, visible } from '#tests/support/api.ts';
 import { MINUTE } from '#tests/support/clock.ts';
-import { newEmail, signIn, tryLogin, verifiedPerson } from '#tests/support/people.ts';
+import { cookieClient, signInByCookie } from '#tests/support/cookie-client.ts';
+import { newEmail, OTHER_PASSWORD, signIn, tryLogin, verifiedPerson } from '#tests/support/people.ts';
 import { startService } from '#tests/support/service.ts';
 
 const service = await startService();
@@ -69,12 +70,101 @@ describe('lockout', () => {
     await signIn(api, person);
   });
 
-  it('counts every one of many wrong passwords at once, and no guess gets through after', async () => {
+  it('[V6.3.1] judges five of two hundred wrong passwords at once, and no right one among those that follow', {
+    timeout: 60_000,
+  }, async () => {
     const person = await verifiedPerson(service);
-    const answers = await Promise.all(Array.from({ length: 20 }, () => tryLogin(api, { ...person, password: WRONG })));
-    expect(answers.every(({ status }) => status === 401 || status === 429)).toBe(true);
-    expectProblem(await tryLogin(api, person), 'account-locked');
+    const wrong = Array.from({ length: 200 }, () => tryLogin(api, { ...person, password: WRONG }));
+    expect(tally(await Promise.all(wrong))).toEqual({ 'invalid-credentials': 5, 'account-locked': 195 });
+    const right = await Promise.all(Array.from({ length: 50 }, () => tryLogin(api, person)));
+    expect(tally(right)).toEqual({ 'account-locked': 50 });
+    expect(await sql`select from sessions where account_id = ${person.id}`).toHaveLength(0);
     expect(await sql`select 1 from audit_events where type = 'ACCOUNT_LOCKED' and account_id = ${person.id}`).toHaveLength(1);
+  });
+
+  it('lasts twice as long each time, up to a day; a sign-in or a quiet day begins anew', async () => {
+    const person = await verifiedPerson(service);
+    const lockedFor = async () => {
+      await failTimes(5, person.email);
+      const seconds = Number((await tryLogin(api, person)).headers['retry-after']);
+      clock.advance(seconds);
+      return seconds / MINUTE;
+    };
+    const locks: number[] = [];
+    for (let time = 0; time < 8; time++) locks.push(await lockedFor());
+    expect(locks).toEqual([30, 60, 120, 240, 480, 960, 1440, 1440]);
+    await signIn(api, person);
+    expect([await lockedFor(), await lockedFor()]).toEqual([30, 60]);
+    clock.advance(24 * 60 * MINUTE);
+    expect(await lockedFor()).toBe(30);
+  });
+
+  it('[V6.3.1] counts the spellings and the names of one account together', async () => {
+    const person = await verifiedPerson(service);
+    const guess = (identifier: string, password = WRONG) => api.post('/api/auth/login', { identifier, password });
+    await guess(person.email);
+    await guess(person.email.toUpperCase());
+    await guess(person.username);
+    await guess(person.username.toUpperCase());
+    expectProblem(await guess(person.email), 'invalid-credentials');
+    // Neither name shows a lock: that would tell whose they are. The right password is no use, all the same.
+    for (const name of [person.email, person.username]) expectProblem(await guess(name, person.password), 'invalid-credentials');
+    const [held] = await sql`select count(*)::int as times from audit_events
+      where account_id = ${person.id} and details ->> 'reason' = 'withheld'`;
+    expect(held).toEqual({ times: 2 });
+    clock.advance(30 * MINUTE);
+    await signIn(api, person);
+  });
+
+  it('[V6.1.1] leaves the owner’s browser a lane of its own, which can lock too', async () => {
+    const person = await verifiedPerson(service);
+    const home = cookieClient(api);
+    await signInByCookie(home, person);
+    await failTimes(6, person.email);
+    expectProblem(await tryLogin(api, person), 'account-locked');
+    await signInByCookie(home, person);
+    for (let time = 0; time < 5; time++) await home.post('/api/auth/login', { email: person.email, password: WRONG });
+    const right = { email: person.email, password: person.password };
+    expectProblem(await home.post('/api/auth/login', right), 'account-locked');
+    await signIn(service.api({ ip: '198.51.100.77' }), person);
+  });
+
+  it('[V6.3.5] is told to the owner once a day, and to nobody of an address that nobody has', async () => {
+    const person = await verifiedPerson(service);
+    const told = async () => (await service.mail.to(person.email)).filter(({ subject }) => subject.startsWith('Wrong passwords')).length;
+    await failTimes(4, person.email);
+    expect(await told()).toBe(0);
+    await failTimes(1, person.email);
+    await failTimes(5, person.email, service.api({ ip: '198.51.100.5' }));
+    expect(await told()).toBe(1);
+    clock.advance(24 * 60 * MINUTE);
+    await failTimes(5, person.email, service.api({ ip: '198.51.100.6' }));
+    expect(await told()).toBe(2);
+    const nobody = newEmail();
+    await failTimes(5, nobody);
+    expect(await sql`select from outbox where recipient = ${nobody}`).toHaveLength(0);
+  });
+
+  it('[V6.1.1] is lifted by a password reset, whatever was counted', async () => {
+    const person = await verifiedPerson(service);
+    await failTimes(6, person.email);
+    await api.post('/api/auth/forgot-password', { email: person.email });
+    const token = await service.mail.token(person.email, 'reset-password');
+    expect((await api.post('/api/auth/reset-password', { token, new_password: OTHER_PASSWORD })).status).toBe(204);
+    expect(
+      await sql`select from login_throttles where length(identifier_hash) = 16
+      and identifier_hash = uuid_send(${person.id}::uuid)`,
+    ).toHaveLength(0);
+    await signIn(api, { ...person, password: OTHER_PASSWORD });
+  });
+
+  it('does not count what nobody could judge: a busy service locks nobody out', async () => {
+    const person = await verifiedPerson(service);
+    const suspended = async (status: string) => sql`update accounts set status = ${status} where id = ${person.id}`;
+    await suspended('suspended');
+    for (let time = 0; time < 7; time++) expectProblem(await tryLogin(api, person), 'account-suspended');
+    await suspended('active');
+    await signIn(api, person);
   });
 
   it('outlives a restart of the service', async () => {

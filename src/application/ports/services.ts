@@ -193,6 +193,8 @@ export interface RateLimiter {
    * @param whenDown without an answer from Redis: `refuse` throws DependencyDown (fail closed), `local` counts in process
    */
   take(buckets: readonly Bucket[], whenDown: 'refuse' | 'local'): Promise<{ allowed: boolean; readings: BucketReading[] }>;
+  /** Takes more after the fact, as far as there is some: a failure weighs more than a success. Never refuses. */
+  charge(bucket: Bucket, cost: number): Promise<void>;
 }
 
 /** The blocked networks, in memory: asked at the edge for each request, without a call. */

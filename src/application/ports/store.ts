@@ -4,6 +4,7 @@ import type { Email } from '#domain/email.ts';
 import type { Transport } from '#domain/lifetimes.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
 import type { PhoneNumber } from '#domain/phone.ts';
+import type { Signals } from '#domain/risk.ts';
 import type { Role } from '#domain/roles.ts';
 import type { CeremonyBinding, PreAuth, TicketPurpose } from '#domain/tickets.ts';
 import type { Username } from '#domain/username.ts';
@@ -334,6 +335,10 @@ export interface Writes extends Reads {
      * is locked: then nothing was counted
      */
     tryOnce(key: ThrottleKey, perLock: number, lockSeconds: number, at: Date): Promise<{ count: number } | { lockedUntil: Date }>;
+    /** Counts one try at a password in one lane before it is judged. */
+    tryPassword(key: ThrottleKey, policy: LockoutPolicy, at: Date): Promise<PasswordTry>;
+    /** It was not wrong, or nobody could judge it. */
+    takeBack(tried: PasswordTry): Promise<void>;
   };
   authenticators: {
     /** Replaces an enrolment that was begun and not finished. */
@@ -465,11 +470,34 @@ export type Registration = {
   at: Date;
 };
 
+/** Where one try at a password was counted. */
+export type CountedLane = ThrottleKey & {
+  /** How many in a row, this one included. */
+  failures: number;
+  lockedUntil: Date | null;
+  /** It came while the lane was locked. */
+  isRefused: boolean;
+  /** It is the last that is judged: if it is wrong, the lane stays locked. */
+  isLocking: boolean;
+};
+
+/** One try at a password, counted before it is judged: of any number at once no more are judged than one after the other. */
+export type PasswordTry = {
+  /** The lane that shows first; what the account is counted by behind it. */
+  lanes: readonly [CountedLane, ...CountedLane[]];
+  /** Not to be judged, and the client may know it. */
+  lockedUntil: Date | null;
+  /** Not to be judged, and the client may not know it: it is told that the password is wrong. */
+  isWithheld: boolean;
+};
+
 export type SignInLookup = {
   account: AccountWithPassword | null;
-  lockedUntil: Date | null;
+  tried: PasswordTry;
   secondFactors: SecondFactor[];
   device: KnownDevice;
+  /** What else is known of who asks, without this try. */
+  signals: Pick<Signals, 'accountsFromNetwork' | 'networksOfAccount' | 'recentNetworks'> & { isKnownNetwork: boolean };
 };
 
 export type Rotation = {
@@ -499,34 +527,39 @@ export interface HotPaths {
    */
   register(registration: Registration): Promise<'registered' | 'email-taken' | 'username-taken'>;
 
-  /** The account behind an e-mail address or user name in canonical form, whether this lane is locked, and whether it knows the device. */
+  /**
+   * The account behind an e-mail address or user name in canonical form, whether it knows the device, and one try at its password,
+   * counted: whoever finds that it was not wrong takes it back.
+   * @param strangerHash stands in for the account where there is none, so that both cost the same
+   */
   findForSignIn(
     identifier: { kind: 'email' | 'username'; canonical: string },
-    key: ThrottleKey,
+    lane: ThrottleKey & { strangerHash: Buffer },
+    policy: LockoutPolicy,
     sighting: DeviceSighting,
     at: Date,
   ): Promise<SignInLookup>;
 
-  /**
-   * Counts one failure and records the event; when it is the one that locks, records ACCOUNT_LOCKED as well.
-   * @returns until when the lane is locked now, null while it is not
-   */
-  countFailure(key: ThrottleKey, policy: LockoutPolicy, event: AuditEvent): Promise<Date | null>;
+  /** Records what a try came to, and mails the owner of the account, if there is one, unless that was done a short while ago. */
+  recordFailure(
+    events: readonly AuditEvent[],
+    told: { accountId: string | null; laneHash: Buffer; mail: OutboxMessage } | null,
+  ): Promise<void>;
 
   /**
    * The session, or the ticket of a sign-in that waits for its second factor; the end of the failure count and the audit event:
-   * one statement. Refuses when the lane was locked or the account changed (password, status, a second factor where a session
-   * would do without) since it was looked up.
+   * one statement. Refuses when the account changed (password, status, a second factor where a session would do without) since it
+   * was looked up; the try then stays counted.
    */
   openSession(input: {
     accountId: string;
     begun: NewSignIn | { preAuth: NewTicket & { context: PreAuth } };
-    key: ThrottleKey;
+    tried: Pick<PasswordTry, 'lanes'>;
     seenPasswordHash: string;
     /** The same password under the parameters of today, when those changed. */
     rehashed: string | null;
     event: AuditEvent;
-  }): Promise<'opened' | 'locked' | 'changed'>;
+  }): Promise<'opened' | 'changed'>;
 
   /** The session of an access token and its account; null for one that never was. */
   authenticate(sessionId: string, at: Date): Promise<Authenticated | null>;

@@ -1,5 +1,5 @@
 import type { Clock, RateLimiter } from '#application/ports/services.ts';
-import { type BucketState, commonKey, draw, type RateLimitName, type RateLimits, readingOf } from '#domain/rate-limit.ts';
+import { type BucketState, charge, commonKey, draw, type RateLimitName, type RateLimits, readingOf } from '#domain/rate-limit.ts';
 
 type Settings = {
   limits: RateLimits;
@@ -35,6 +35,11 @@ export function inProcessLimiter(clock: Clock, { limits, maxKeys = 50_000 }: Set
         return readingOf(limit, limits[limit], state.tokens);
       });
       return { allowed, readings };
+    },
+    async charge({ limit, key }, cost) {
+      const nowMs = clock.now().getTime();
+      const state = charge(bucketsOf(limit).get(key), limits[limit], cost, nowMs);
+      keep(bucketsOf(limit), key, state, nowMs - limits[limit].windowSeconds * 1000, maxKeys);
     },
     size: () => [...kept.values()].reduce((sum, buckets) => sum + buckets.size, 0),
   };

@@ -5,7 +5,7 @@ import type { Database } from './connect.ts';
 import { enqueue, record } from './parts.ts';
 import { endReused, rotate } from './refresh-rotation.ts';
 import { register } from './register.ts';
-import { countFailure, findForSignIn, openSession } from './sign-in.ts';
+import { findForSignIn, openSession, recordFailure } from './sign-in.ts';
 import { writes } from './writes.ts';
 
 /** More at once would only cut them smaller. Commits queue up at the disk anyway: while one is written, the next gathers. */
@@ -21,8 +21,9 @@ export function hotPaths(database: Database): HotPaths {
   const move = batched((uses: readonly Use[]) => within(() => rotate(sql, uses)), MOVES);
   return {
     register: (registration) => register(database, registration),
+    // Repeated when its connection breaks under it, which counts the try once or twice: too many is the safe side.
     findForSignIn: (...asked) => within(() => findForSignIn(sql, ...asked), { isRepeatable: true }),
-    countFailure: (key, policy, event) => within(() => countFailure(sql, key, policy, event)),
+    recordFailure: (events, told) => within(() => recordFailure(sql, events, told)),
     openSession: (input) => {
       const { begun, accountId, event } = input;
       if (!('session' in begun) || begun.most === 0) return within(() => openSession(sql, input));

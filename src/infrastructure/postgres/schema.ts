@@ -228,7 +228,10 @@ export const devices = pgTable(
   (table) => [index('devices_of_account').on(table.accountId, table.lastSeenAt), index('devices_token').on(table.tokenHash)],
 );
 
-/** Failed sign-ins by keyed hash of the identifier, known or not, and network: lockout that tells nothing about accounts. */
+/**
+ * Tries at passwords by lane: a keyed hash of the identifier, known or not, or the account's id, and where they come from (a network,
+ * a known device, everywhere). `locks` counts those in a row, each twice as long; the owner was told at `told_at`.
+ */
 export const loginThrottles = pgTable(
   'login_throttles',
   {
@@ -237,8 +240,14 @@ export const loginThrottles = pgTable(
     failures: integer('failures').notNull(),
     lastFailedAt: instant('last_failed_at').notNull(),
     lockedUntil: instant('locked_until'),
+    locks: integer('locks').notNull().default(0),
+    toldAt: instant('told_at'),
   },
-  (table) => [primaryKey({ columns: [table.identifierHash, table.network] }), index('login_throttles_age').on(table.lastFailedAt)],
+  (table) => [
+    primaryKey({ columns: [table.identifierHash, table.network] }),
+    index('login_throttles_age').on(table.lastFailedAt),
+    index('login_throttles_network').on(table.network, table.lastFailedAt),
+  ],
 );
 
 /**

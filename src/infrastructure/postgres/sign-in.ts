@@ -1,110 +1,145 @@
 import { randomUUIDv7 } from 'node:crypto';
-import type { Sql } from 'postgres';
-import type { DeviceSighting, HotPaths, NewSignIn, SignInLookup } from '#application/ports/store.ts';
+import type { Fragment, Sql } from 'postgres';
+import type { CountedLane, DeviceSighting, HotPaths, NewSignIn, SignInLookup } from '#application/ports/store.ts';
 import type { SecondFactor } from '#domain/assurance.ts';
-import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
-import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
+import { AUDIT_EVENTS } from '#domain/audit-event.ts';
+import { EVERYWHERE, type LockoutPolicy, type ThrottleKey, TOLD_AGAIN_SECONDS } from '#domain/lockout.ts';
+import { GUESSED_SECONDS, MOST_COUNTED, RECENT_SECONDS } from '#domain/risk.ts';
 import type { Handle } from './connect.ts';
 import { type KnownDeviceRow, knownDevice, knownDeviceColumns, knownDeviceOf, notedDevice } from './devices.ts';
 import { enqueue, holdsSecondFactor, record, secondFactors } from './parts.ts';
 import { accountColumns } from './reads.ts';
 import { type AccountRow, accountOf, wordsOf } from './rows.ts';
 import { insertSession } from './session-rows.ts';
+import { countedLanes, type LaneJson, takenBack, triedLanes, tryOf } from './throttles.ts';
 
 /** The statements of a password sign-in, see HotPaths. */
 
 type LookupRow = Omit<AccountRow, 'account_id'> &
-  KnownDeviceRow & { account_id: string | null; locked_until: Date | null; second_factors: string };
+  KnownDeviceRow & {
+    account_id: string | null;
+    second_factors: string;
+    lanes: LaneJson[];
+    accounts_from_network: number;
+    networks_of_account: number;
+    recent_networks: number;
+    is_known_network: boolean;
+  };
 
 export async function findForSignIn(
   sql: Sql,
   { kind, canonical }: { kind: 'email' | 'username'; canonical: string },
-  { identifierHash, network }: ThrottleKey,
+  { strangerHash, ...lane }: ThrottleKey & { strangerHash: Buffer },
+  policy: LockoutPolicy,
   sighting: DeviceSighting,
   at: Date,
 ): Promise<SignInLookup> {
   const [row] = await sql<LookupRow[]>`
-    select ${accountColumns(sql)}, t.locked_until, ${secondFactors(sql, sql`a.id`)} as second_factors, ${knownDeviceColumns(sql)}
-    from (select 1) as always
-      left join accounts a on ${kind === 'email' ? sql`a.email_canonical` : sql`a.username_canonical`} = ${canonical}
-        and a.status <> 'deleted'
-      ${knownDevice(sql, sighting)}
-      left join login_throttles t on t.identifier_hash = ${identifierHash} and t.network = ${network} and t.locked_until > ${at}`;
-  if (!row) return { account: null, lockedUntil: null, secondFactors: [], device: { by: 'new', hasOthers: false } };
+    with found as materialized (
+      select ${accountColumns(sql)}, ${secondFactors(sql, sql`a.id`)} as second_factors, ${knownDeviceColumns(sql)}
+      from (select 1) as always
+        left join accounts a on ${kind === 'email' ? sql`a.email_canonical` : sql`a.username_canonical`} = ${canonical}
+          and a.status <> 'deleted'
+        ${knownDevice(sql, sighting)}
+    ), asker as (
+      select coalesce(uuid_send(account_id), ${strangerHash}::bytea) as account_hash, case when by_cookie then device_id end as device_id
+      from found
+    ), ${countedLanes(sql, lane, policy, at)}
+    select found.*, ${triedLanes(sql)}, ${signals(sql, lane, sighting, at)} from found cross join asker`;
+  if (!row) throw new Error('a look-up has one row, whoever is looked for');
   const { account_id: accountId } = row;
   return {
     account: accountId === null ? null : accountOf({ ...row, account_id: accountId }),
-    lockedUntil: row.locked_until,
+    tried: tryOf(row.lanes),
     secondFactors: wordsOf(row.second_factors) as SecondFactor[],
     device: knownDeviceOf(row),
+    signals: {
+      accountsFromNetwork: row.accounts_from_network,
+      networksOfAccount: row.networks_of_account,
+      recentNetworks: row.recent_networks,
+      isKnownNetwork: row.is_known_network,
+    },
   };
 }
 
-export async function countFailure(
-  sql: Sql,
-  { identifierHash, network }: ThrottleKey,
-  { maxAttempts, lockSeconds }: LockoutPolicy,
-  event: AuditEvent,
-): Promise<Date | null> {
-  const at = event.occurredAt;
-  const lockedUntil = new Date(at.getTime() + lockSeconds * 1000);
-  const forgottenAt = new Date(at.getTime() - lockSeconds * 1000);
-  // One that ran out, or a failure long ago, begins anew. A lock that runs counts nothing: no row comes back then.
-  const failures = sql`case when t.locked_until is not null or t.last_failed_at <= ${forgottenAt} then 1 else t.failures + 1 end`;
-  const [row] = await sql<{ locked_until: Date | null; is_counted: boolean }[]>`
-    with counted as (
-      insert into login_throttles as t (identifier_hash, network, failures, last_failed_at, locked_until)
-      values (${identifierHash}, ${network}, 1, ${at}, case when ${maxAttempts}::int <= 1 then ${lockedUntil}::timestamptz end)
-      on conflict (identifier_hash, network) do update set
-        failures = ${failures}, last_failed_at = ${at},
-        locked_until = case when ${failures} >= ${maxAttempts}::int then ${lockedUntil}::timestamptz end
-      where t.locked_until is null or t.locked_until <= ${at}
-      returning locked_until
-    ), logged as (${record(sql, event)}), locked as (${record(
-      sql,
-      { ...event, type: 'ACCOUNT_LOCKED', risk: AUDIT_EVENTS.ACCOUNT_LOCKED.risk, details: { lock_seconds: lockSeconds } },
-      { id: sql`${randomUUIDv7()}::uuid`, from: sql`from counted where locked_until is not null` },
-    )})
-    select locked_until, true as is_counted from counted
-    union all
-    select locked_until, false from login_throttles
-    where identifier_hash = ${identifierHash} and network = ${network} and not exists (select from counted)`;
-  if (row?.is_counted || row?.locked_until) return row.locked_until;
-  // The lane was locked by a statement that this one's snapshot does not see: the next one does.
-  const [lock] = await sql<{ locked_until: Date | null }[]>`
-    select locked_until from login_throttles where identifier_hash = ${identifierHash} and network = ${network}`;
-  return lock?.locked_until ?? null;
+/** Counted no further than matters, each by an index. Rows of accounts, real or not, have a hash of 16 bytes. */
+function signals(sql: Sql, { network }: ThrottleKey, { network: sightedIn }: DeviceSighting, at: Date) {
+  const guessedSince = new Date(at.getTime() - GUESSED_SECONDS * 1000);
+  const recentSince = new Date(at.getTime() - RECENT_SECONDS * 1000);
+  return sql`
+    (select count(*) filter (where octet_length(guessed.identifier_hash) = 16)::int from (
+      select t.identifier_hash from login_throttles t where t.network = ${network} and t.last_failed_at > ${guessedSince}
+      limit ${2 * MOST_COUNTED}) as guessed) as accounts_from_network,
+    (select count(*) filter (where guessing.network <> ${EVERYWHERE.network} and guessing.network not like 'device:%')::int from (
+      select t.network from login_throttles t where t.identifier_hash = asker.account_hash
+      limit ${2 * MOST_COUNTED}) as guessing) as networks_of_account,
+    (select count(distinct v.network)::int from devices v where v.account_id = found.account_id and v.last_seen_at > ${recentSince}
+      and v.network <> ${sightedIn}) as recent_networks,
+    exists (select from devices v where v.account_id = found.account_id and v.network = ${sightedIn}) as is_known_network`;
 }
+
+export async function recordFailure(sql: Sql, ...[events, told]: Parameters<HotPaths['recordFailure']>): Promise<void> {
+  const [first, ...others] = events;
+  if (first === undefined) return;
+  const at = first.occurredAt;
+  const also = others.map((event, index) => sql`, ${sql(`also_${index}`)} as (${record(sql, event)})`);
+  await sql`with first as (${record(sql, first)})${joined(sql, also)}${told ? toldOnce(sql, told, at) : sql``} select`;
+}
+
+/** The mail to the owner, where there is one; the note that they were told is made for names that nobody has too. */
+function toldOnce(sql: Sql, { accountId, laneHash, mail }: NonNullable<Parameters<HotPaths['recordFailure']>[1]>, at: Date) {
+  const before = new Date(at.getTime() - TOLD_AGAIN_SECONDS * 1000);
+  return sql`, told as (
+    insert into login_throttles as t (identifier_hash, network, failures, last_failed_at, told_at)
+    values (${laneHash}, ${EVERYWHERE.network}, 0, ${at}, ${at})
+    on conflict (identifier_hash, network) do update set told_at = excluded.told_at where t.told_at is null or t.told_at <= ${before}
+    returning network
+  ), mailed as (${enqueue(sql, mail, at, sql`select a.id, a.email from accounts a where a.id = ${accountId}::uuid and exists (select from told)`)})`;
+}
+
+const joined = (sql: Handle, parts: readonly Fragment[]): Fragment => parts.reduce((all, part) => sql`${all}${part}`, sql``);
 
 export async function openSession(
   sql: Handle,
-  { accountId, begun, key, seenPasswordHash, rehashed, event }: Parameters<HotPaths['openSession']>[0],
-): Promise<'opened' | 'locked' | 'changed'> {
+  { accountId, begun, tried, seenPasswordHash, rehashed, event }: Parameters<HotPaths['openSession']>[0],
+): Promise<'opened' | 'changed'> {
   const at = event.occurredAt;
   // `for share`: a password reset under way is waited for, and one that comes later sees this session and ends it.
   const isCounted = 'session' in begun && begun.most > 0;
   const rehash = sql`, rehash as (
     update accounts set password_hash = ${rehashed}, updated_at = ${at} where id in (select account_id from opened)
-  ), told as (${record(sql, { ...event, type: 'PASSWORD_REHASHED' }, { id: sql`${randomUUIDv7()}::uuid`, from: sql`from opened` })})`;
-  const [row] = await sql<{ unchanged: boolean; locked: boolean }[]>`
+  ), told as (${record(sql, { ...event, type: 'PASSWORD_REHASHED', risk: AUDIT_EVENTS.PASSWORD_REHASHED.risk }, { id: sql`${randomUUIDv7()}::uuid`, from: sql`from opened` })})`;
+  const [row] = await sql<{ unchanged: boolean }[]>`
     with unchanged as (
       select id, security_stamp from accounts where id = ${accountId} and password_hash = ${seenPasswordHash} and status = 'active'
         ${'session' in begun ? sql`and not ${holdsSecondFactor(sql, sql`accounts.id`)}` : sql``}
       ${rehashed === null && !isCounted ? sql`for share` : sql`for no key update`}
-    ), lane as (
-      select from login_throttles
-      where identifier_hash = ${key.identifierHash} and network = ${key.network} and locked_until > ${at}
     ), opened as (
       ${'session' in begun ? insertSession(sql, begun.session) : insertPreAuth(sql, begun.preAuth, at)}
-      from unchanged where not exists (select from lane)
+      from unchanged
       returning account_id
-    ), cleared as (
-      delete from login_throttles
-      where identifier_hash = ${key.identifierHash} and network = ${key.network} and exists (select from opened)
-    ), logged as (${record(sql, event, { from: sql`from opened` })})${'session' in begun ? around(sql, begun, at) : sql``}${rehashed === null ? sql`` : rehash}
-    select exists (select from unchanged) as unchanged, exists (select from lane) as locked`;
-  if (row?.locked) return 'locked';
+    ), ${settled(sql, tried.lanes)}, logged as (${record(sql, event, { from: sql`from opened` })})${'session' in begun ? around(sql, begun, at) : sql``}${rehashed === null ? sql`` : rehash}
+    select exists (select from unchanged) as unchanged`;
   return row?.unchanged ? 'opened' : 'changed';
+}
+
+/**
+ * What a right password makes of the counts, lane by lane in their order: those of its own network or device are forgotten, the one
+ * of everywhere loses this try alone. An owner who signs in clears no stranger's guesses from elsewhere.
+ */
+function settled(sql: Handle, lanes: readonly CountedLane[]) {
+  const parts = lanes.map((lane, index) => {
+    const when =
+      index === 0
+        ? sql`and exists (select from opened)`
+        : sql`and exists (select from opened) and (select count(*) from ${sql(`settled_${index - 1}`)}) >= 0`;
+    const change =
+      lane.network === EVERYWHERE.network
+        ? takenBack(sql, lane, when)
+        : sql`delete from login_throttles where identifier_hash = ${lane.identifierHash} and network = ${lane.network} ${when}`;
+    return sql`${index === 0 ? sql`` : sql`, `}${sql(`settled_${index}`)} as (${change} returning network)`;
+  });
+  return joined(sql, parts);
 }
 
 /** What else begins with a session: its device is noted, a new one told of, and the session that its browser held until now ends. */

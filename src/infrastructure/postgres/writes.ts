@@ -10,6 +10,7 @@ import { accountColumns, reads } from './reads.ts';
 import { type AccountRow, accountOf, arrayOf, proofsOf, type SessionRow, sessionOf, type WrittenProof } from './rows.ts';
 import { serviceClientWrites } from './service-client-rows.ts';
 import { insertSession, sessionColumns } from './session-rows.ts';
+import { counted, type LaneJson, takeBack, triedLanes, tryOf } from './throttles.ts';
 import { ticketWrites } from './ticket-writes.ts';
 
 /**
@@ -35,6 +36,13 @@ export function writes(sql: Handle): Writes {
         if (counted) return { count: counted.failures };
         return { lockedUntil: (await read.accounts.findLock({ identifierHash, network }, at)) ?? at };
       },
+      async tryPassword({ identifierHash, network }, policy, at) {
+        const lane = sql`select ${identifierHash}::bytea as identifier_hash, ${network}::text as network`;
+        const [row] = await sql<{ lanes: LaneJson[] }[]>`
+          with own_lane as (${counted(sql, policy, at, lane)}), tried as (select 1 as place, * from own_lane) select ${triedLanes(sql)}`;
+        return tryOf(row?.lanes ?? []);
+      },
+      takeBack: ({ lanes }) => takeBack(sql, lanes),
     },
     accounts: {
       ...read.accounts,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { RateLimiter } from '#application/ports/services.ts';
+import type { Bucket, RateLimiter } from '#application/ports/services.ts';
 import { commonKey, type RateLimits, readingOf } from '#domain/rate-limit.ts';
 import type { RedisClient } from './redis-client.ts';
 import type { RedisConnection } from './redis-connection.ts';
@@ -22,14 +22,20 @@ export function redisLimiter(
   { run }: Pick<RedisConnection, 'run'>,
   { limits, prefix }: { limits: RateLimits; prefix: string },
 ): RateLimiter {
+  function drawn(buckets: readonly Bucket[], cost: number): Promise<[number, ...string[]]> {
+    const tag = createHash('sha256').update(commonKey(buckets)).digest('hex').slice(0, 32);
+    const keys = buckets.map(({ limit }) => `${prefix}:{${tag}}:${limit}`);
+    const sizes = buckets.flatMap(({ limit }) => [limits[limit].capacity, limits[limit].windowSeconds * 1000]);
+    return run((redis) => scripted(redis).drawTokens(keys.length, ...keys, cost, ...sizes));
+  }
   return {
+    async charge(bucket, cost) {
+      await drawn([bucket], -cost);
+    },
     async take(buckets) {
-      const tag = createHash('sha256').update(commonKey(buckets)).digest('hex').slice(0, 32);
-      const keys = buckets.map(({ limit }) => `${prefix}:{${tag}}:${limit}`);
-      const sizes = buckets.flatMap(({ limit }) => [limits[limit].capacity, limits[limit].windowSeconds * 1000]);
-      const [drawn, ...tokens] = await run((redis) => scripted(redis).drawTokens(keys.length, ...keys, COST, ...sizes));
+      const [isDrawn, ...tokens] = await drawn(buckets, COST);
       return {
-        allowed: drawn === 1,
+        allowed: isDrawn === 1,
         readings: buckets.map(({ limit }, index) => readingOf(limit, limits[limit], Number(tokens[index]))),
       };
     },

@@ -1,6 +1,6 @@
 -- Draws from every bucket, or from none when one of them holds too little; domain/rate-limit.ts says the same in TypeScript.
 --   KEYS  one hash per bucket: tokens (a double in full precision), at (milliseconds)
---   ARGV  the cost, then for each bucket its capacity and its window in milliseconds
+--   ARGV  the cost (below 0: a charge, which takes what there is and is never refused), then for each bucket its capacity and its window in milliseconds
 --   returns 1 or 0 (drawn or not), then the tokens in each bucket, as text because Redis cuts numbers to integers
 -- The clock is that of Redis, so that replicas whose clocks differ cannot refill a bucket twice. Reading it before a write
 -- is safe because effects are replicated, not scripts (Redis 5 and later, Valkey).
@@ -18,7 +18,7 @@ for i, key in ipairs(KEYS) do
   if since > now + window then left, since = capacity, now end
   local at = math.max(now, since)
   local tokens = math.min(capacity, left + ((at - since) * capacity) / window)
-  if tokens < cost then drawn = 0 end
+  if cost >= 0 and tokens < cost then drawn = 0 end
   buckets[i] = { key = key, capacity = capacity, window = window, tokens = tokens, at = at }
 end
 
@@ -26,7 +26,7 @@ local reply = { drawn }
 for i, bucket in ipairs(buckets) do
   -- A refused draw writes nothing: what is stored says the same later, and a flood of refusals costs no replication.
   if drawn == 1 then
-    bucket.tokens = bucket.tokens - cost
+    bucket.tokens = cost < 0 and math.max(0, bucket.tokens + cost) or bucket.tokens - cost
     local untilFull = math.ceil((bucket.capacity - bucket.tokens) * bucket.window / bucket.capacity) + bucket.at - now
     redis.call('HSET', bucket.key, 'tokens', string.format('%.17g', bucket.tokens), 'at', string.format('%.0f', bucket.at))
     -- A full bucket is the same as none.

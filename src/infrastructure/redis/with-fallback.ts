@@ -28,6 +28,14 @@ export function withFallback(shared: RateLimiter, local: RateLimiter, onFallback
         return await local.take(buckets, whenDown);
       }
     },
+    async charge(bucket, cost) {
+      try {
+        await shared.charge(bucket, cost);
+      } catch (error) {
+        if (!(error instanceof DependencyDown)) throw error;
+        await local.charge(bucket, cost);
+      }
+    },
     fallbacks: () => fallbacks,
   };
 }

@@ -155,6 +155,17 @@ describe.each(subjects)('The limiter $name', ({ open }) => {
     expect(await passes('192.0.2.1', 'login')).toBe(true);
   });
 
+  it('[V6.3.1] charges what a failure costs, down to nothing, and only that bucket', async () => {
+    const left = async (name: RateLimitName) => (await take('192.0.2.1', name)).readings[0]?.remaining;
+    expect([await left('login'), await left('register')]).toEqual([4, 2]);
+    await subject.limiter.charge({ limit: 'login', key: '192.0.2.1' }, 3);
+    expect([await left('login'), await passes('192.0.2.1', 'login')]).toEqual([0, false]);
+    await subject.limiter.charge({ limit: 'login', key: '192.0.2.1' }, 3);
+    await subject.limiter.charge({ limit: 'login', key: '192.0.2.2' }, 9);
+    expect([await passes('192.0.2.2', 'login'), await passes('192.0.2.3', 'login')]).toEqual([false, true]);
+    expect(await left('register')).toBe(1);
+  });
+
   it('finds the mistake of a call whose buckets have different keys, or that has none', async () => {
     const mixed = [
       { limit: 'login' as const, key: 'a' },

@@ -22,6 +22,7 @@ const limits: RateLimits = {
 const clock = { now: () => new Date(Date.UTC(2026, 0, 1)) };
 const PLAIN = '/api/auth/me';
 const CRITICAL = '/api/auth/login';
+const WRONG = '/api/auth/verify-mfa';
 
 /** The limits alone on a server of three routes; the routes count how often they were reached. */
 async function serverWith(limiter: RateLimiter) {
@@ -33,6 +34,7 @@ async function serverWith(limiter: RateLimiter) {
     reached += 1;
     return {};
   };
+  app.post(WRONG, { config: { rateLimit: limitConfig(['mfa']) } }, async (_request, reply) => reply.code(401).send({}));
   app.get(PLAIN, { config: { rateLimit: limitConfig([]) } }, handler);
   app.post(CRITICAL, { config: { rateLimit: limitConfig(['login']) } }, handler);
   app.get('/health', handler);
@@ -78,6 +80,28 @@ describe('The limits at the edge', () => {
     expect((await server.ask('GET', PLAIN)).headers['ratelimit']).toMatch(/^"per-ip";r=4;/);
   });
 
+  it('[V6.3.1] lets a failure weigh more than a success: four tokens of its network', async () => {
+    const left = async (from: string) => /"per-ip";r=(\d+)/.exec(String((await server.ask('GET', PLAIN, from)).headers['ratelimit']))?.[1];
+    await server.ask('POST', WRONG, '192.0.2.7');
+    await server.ask('POST', CRITICAL, '192.0.2.8');
+    expect([await left('192.0.2.7'), await left('192.0.2.8')]).toEqual(['5', '8']);
+    await server.ask('POST', WRONG, '192.0.2.7');
+    expect((await server.ask('POST', WRONG, '192.0.2.7')).statusCode).toBe(401);
+    expect((await server.ask('POST', WRONG, '192.0.2.7')).statusCode).toBe(429);
+  });
+
+  it('[V15.3.4] takes the right-most hop that is no proxy for the caller, whatever stands left of it', async () => {
+    const left = async (chain: string) =>
+      /"per-ip";r=(\d+)/.exec(String((await server.ask('GET', PLAIN, chain)).headers['ratelimit']))?.[1];
+    expect(await left('192.0.2.9')).toBe('9');
+    expect(await left('203.0.113.1, 192.0.2.9')).toBe('8');
+    expect(await left('192.0.2.10, 192.0.2.9, 127.0.0.1')).toBe('7');
+    expect(await left('garbage, 192.0.2.9')).toBe('6');
+    expect(await left('192.0.2.10')).toBe('9');
+    expect(await left('192.0.2.9, 2001:db8:5:5::1')).toBe('9');
+    expect(await left('192.0.2.9, 2001:db8:5:5:ffff::2')).toBe('8');
+  });
+
   it('counts an IPv6 network as one caller and others by themselves', async () => {
     for (let sent = 0; sent < 5; sent += 1) await server.ask('POST', CRITICAL, `2001:db8:0:1::${sent + 1}`);
     expect((await server.ask('POST', CRITICAL, '2001:db8:0:1:ffff::1')).statusCode).toBe(429);
@@ -94,7 +118,8 @@ describe('The limits at the edge', () => {
 });
 
 describe('[V16.5.3] The limits without Redis', () => {
-  const gone: RateLimiter = { take: () => Promise.reject(new DependencyDown('redis')) };
+  const down = () => Promise.reject(new DependencyDown('redis'));
+  const gone: RateLimiter = { take: down, charge: down };
 
   it('close the critical routes with 503, unreached, and count the others in process', async () => {
     const limiter = withFallback(gone, inProcessLimiter(clock, { limits }), () => {});

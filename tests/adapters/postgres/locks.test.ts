@@ -9,13 +9,13 @@ import {
   event,
   HOUR,
   hash,
-  lane,
   mail,
   openedSession,
   registration,
   session,
   tally,
   ticket,
+  tried,
   use,
 } from './records.ts';
 
@@ -96,7 +96,7 @@ describe('verbs that meet on one account', () => {
         here.store.hot.openSession({
           accountId: known.id,
           begun: beginning(session(known.id, at), at, { most: Math.floor(Math.random() * 3), replaces: hash() }),
-          key: lane(),
+          tried: tried(),
           seenPasswordHash: known.passwordHash,
           rehashed: Math.random() < 0.3 ? known.passwordHash : null,
           event: event('LOGIN_SUCCEEDED', at),

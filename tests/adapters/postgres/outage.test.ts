@@ -9,7 +9,7 @@ import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';
 import { type PrivatePostgres, privatePostgres } from './private-postgres.ts';
-import { account, fifty, hash, openedSession, sighting, tally, use } from './records.ts';
+import { account, fifty, hash, LOCKOUT, lanes, openedSession, sighting, tally, use } from './records.ts';
 import { type Wire, wireTo } from './wire.ts';
 
 const here = openedForTests();
@@ -299,9 +299,7 @@ describe('when connections are cut', () => {
     };
     expect(await cutUnder(() => hot.authenticate(opened.id, at))).toBe('answered');
     expect(await cutUnder(() => read((records) => records.accounts.findWithPassword(known.id)))).toBe('answered');
-    expect(
-      await cutUnder(() => hot.findForSignIn({ kind: 'email', canonical: 'x' }, { identifierHash: hash(), network: 'x' }, sighting(), at)),
-    ).toBe('answered');
+    expect(await cutUnder(() => hot.findForSignIn({ kind: 'email', canonical: 'x' }, lanes(), LOCKOUT, sighting(), at))).toBe('answered');
     expect(await cutUnder(() => hot.rotate(use(opened, 0, at)))).toBe('down');
   });
 });

@@ -7,7 +7,22 @@ import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';
-import { DAY, email, event, hash, lane, mail, openedSession, registration, sighting, ticket, use, username } from './records.ts';
+import {
+  DAY,
+  email,
+  event,
+  hash,
+  LOCKOUT,
+  lane,
+  lanes,
+  mail,
+  openedSession,
+  registration,
+  sighting,
+  ticket,
+  use,
+  username,
+} from './records.ts';
 
 const here = openedForTests();
 const at = new Date();
@@ -43,7 +58,7 @@ async function fill(): Promise<void> {
     select md5('t' || i)::uuid, 'verify-email', md5('a' || i)::uuid, sha256(('t' || i)::bytea), case when i % 5 = 0 then 'r' || i end, ${at}, ${end}
     from generate_series(1, ${ROWS}) i`;
   await sql`insert into login_throttles (identifier_hash, network, failures, last_failed_at)
-    select sha256(('l' || i)::bytea), '192.0.2.0', 1, ${at} from generate_series(1, ${ROWS}) i`;
+    select sha256(('l' || i)::bytea), '192.0.2.' || i % 250, 1, ${at} from generate_series(1, ${ROWS}) i`;
   await sql`insert into outbox (id, kind, account_id, recipient, template, sealed, created_at, next_attempt_at, expires_at, sent_at)
     select md5('o' || i)::uuid, 'email', md5('a' || i)::uuid, 'x', 'x', null, ${at}, ${at}, ${end}, ${at} from generate_series(1, ${ROWS}) i`;
   await sql`insert into totp_authenticators (id, account_id, session_id, secret, last_step, created_at, activated_at)
@@ -91,8 +106,15 @@ it('every question of the store is answered by an index: no table is read from e
     await store.hot.authenticateByCookie(hash(), { ip: '192.0.2.1', userAgent: null }, { idleSeconds: 3600, touchSeconds: 60 }, at);
     for (const counter of [0, 1, 2, 0]) await store.hot.rotate(use(other, counter, at));
     for (const kind of ['email', 'username'] as const)
-      await store.hot.findForSignIn({ kind, canonical: asked.email.canonical }, lane(), { ...sighting(), tokenHash: hash() }, at);
-    await store.hot.countFailure(lane(), { maxAttempts: 5, lockSeconds: 60 }, event('LOGIN_FAILED', at));
+      await store.hot.findForSignIn(
+        { kind, canonical: asked.email.canonical },
+        lanes(randomUUID()),
+        LOCKOUT,
+        { ...sighting(), tokenHash: hash() },
+        at,
+      );
+    await store.hot.recordFailure([event('LOGIN_FAILED', at)], { accountId: null, laneHash: hash(), mail: mail(at) });
+    await store.transaction(async ({ throttles }) => throttles.takeBack(await throttles.tryPassword(lane(), LOCKOUT, at)));
     const preAuth = ticket(at, 'pre-auth');
     const code = ticket(at, 'sms-code');
     const totp = { id: randomUUID(), accountId: known.id, sessionId: opened.id, secret: 'x' };

@@ -6,12 +6,14 @@ import type {
   NewSignIn,
   NewTicket,
   OutboxMessage,
+  PasswordTry,
   Registration,
   SessionWithProofs,
 } from '#application/ports/store.ts';
 import type { AuditEvent, AuditEventType } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
 import { after } from '#domain/lifetimes.ts';
+import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
 import type { TicketPurpose } from '#domain/tickets.ts';
 import type { Username } from '#domain/username.ts';
 
@@ -113,6 +115,18 @@ export function lane(network = '192.0.2.0') {
   return { identifierHash: hash(), network };
 }
 
+/** Where a sign-in of somebody unknown from there is counted. */
+export function lanes(network = '192.0.2.0') {
+  return { ...lane(network), strangerHash: randomBytes(16) };
+}
+
+export const LOCKOUT: LockoutPolicy = { maxAttempts: 5, lockSeconds: 1800 };
+
+/** A first try that was counted in this lane. */
+export function tried(key: ThrottleKey = lane()): PasswordTry {
+  return { lanes: [{ ...key, failures: 1, lockedUntil: null, isRefused: false, isLocking: false }], lockedUntil: null, isWithheld: false };
+}
+
 /** A device that nobody has seen, and shows no cookie. */
 export function sighting(): DeviceSighting {
   return { tokenHash: null, kind: 'another program', network: `network ${randomUUID()}` };
@@ -132,7 +146,7 @@ export async function openedSession(hot: HotPaths, of: { id: string; passwordHas
   const outcome = await hot.openSession({
     accountId: of.id,
     begun: beginning(opened, at),
-    key: lane(),
+    tried: tried(),
     seenPasswordHash: of.passwordHash,
     rehashed: null,
     event: details,

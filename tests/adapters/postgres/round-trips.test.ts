@@ -10,13 +10,15 @@ import {
   email,
   event,
   hash,
-  lane,
+  LOCKOUT,
+  lanes,
   mail,
   openedSession,
   registration,
   session,
   sighting,
   ticket,
+  tried,
   use,
   username,
 } from './records.ts';
@@ -62,13 +64,14 @@ describe('one round trip to PostgreSQL each:', () => {
 
   it('the look-up of a sign-in, by address and by name', async () => {
     for (const kind of ['email', 'username'] as const)
-      expect(await roundTrips(() => store.hot.findForSignIn({ kind, canonical: 'nobody' }, lane(), sighting(), at))).toBe(1);
+      expect(await roundTrips(() => store.hot.findForSignIn({ kind, canonical: 'nobody' }, lanes(), LOCKOUT, sighting(), at))).toBe(1);
   });
 
   it('a failed sign-in', async () => {
-    const key = lane();
-    const policy = { maxAttempts: 2, lockSeconds: 60 };
-    expect(await roundTrips(() => store.hot.countFailure(key, policy, event('LOGIN_FAILED', at)))).toBe(1);
+    const events = () => [event('LOGIN_FAILED', at), event('ACCOUNT_LOCKED', at)];
+    const told = { accountId: (await account(here.sql, at)).id, laneHash: hash(), mail: mail(at) };
+    expect(await roundTrips(() => store.hot.recordFailure(events().slice(1), null))).toBe(1);
+    expect(await roundTrips(() => store.hot.recordFailure(events(), { ...told, laneHash: hash(), mail: mail(at) }))).toBe(1);
   });
 
   it('a new session, also when the password is hashed anew', async () => {
@@ -77,7 +80,7 @@ describe('one round trip to PostgreSQL each:', () => {
       store.hot.openSession({
         accountId: known.id,
         begun: beginning(session(known.id, at), at, { replaces: hash() }),
-        key: lane(),
+        tried: tried(),
         seenPasswordHash: known.passwordHash,
         rehashed,
         event: event('LOGIN_SUCCEEDED', at),

@@ -1,141 +1,261 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { PasswordTry } from '#application/ports/store.ts';
 import { after } from '#domain/lifetimes.ts';
-import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
+import { EVERYWHERE, type ThrottleKey } from '#domain/lockout.ts';
 import { openedForTests } from './opened.ts';
-import { account, auditTally, beginning, event, fifty, lane, session, sighting, tally, username } from './records.ts';
+import {
+  account,
+  auditTally,
+  beginning,
+  event,
+  fifty,
+  hash,
+  LOCKOUT,
+  lane,
+  lanes,
+  mail,
+  session,
+  sighting,
+  tally,
+  tried,
+  username,
+} from './records.ts';
 
 const here = openedForTests();
 const at = new Date();
 const later = (seconds: number) => after(at, seconds);
-const POLICY: LockoutPolicy = { maxAttempts: 5, lockSeconds: 1800 };
 
-const fail = (key: ThrottleKey, when: Date, policy = POLICY) => here.store.hot.countFailure(key, policy, event('LOGIN_FAILED', when));
+/** One try in one lane. */
+const attempt = (key: ThrottleKey, when: Date, policy = LOCKOUT) =>
+  here.store.transaction((tx) => tx.throttles.tryPassword(key, policy, when));
 const lockOf = (key: ThrottleKey, when: Date) => here.store.read((records) => records.accounts.findLock(key, when));
+const isJudged = ({ lockedUntil, isWithheld }: PasswordTry) => lockedUntil === null && !isWithheld;
 
 /** What is known of a device where there is no account. */
 const NOBODYS = { by: 'new', hasOthers: false };
 
 describe('looking an account up for a sign-in', () => {
-  it('finds it by address and by name, in canonical form, with the lock of the lane', async () => {
+  const look = async (asked: { kind: 'email' | 'username'; canonical: string }, from = lanes(), when = at, device = sighting()) =>
+    await here.store.hot.findForSignIn(asked, from, LOCKOUT, device, when);
+  const judgedOf = async (times: number, ...asked: Parameters<typeof look>) => {
+    let judged = 0;
+    for (let time = 0; time < times; time++) judged += isJudged((await look(...asked)).tried) ? 1 : 0;
+    return judged;
+  };
+
+  it('finds it by address and by name, in canonical form, and counts the try', async () => {
     const name = username();
     const known = await account(here.sql, at, { username: name });
-    const key = lane();
     for (const [kind, canonical] of [
       ['email', known.email.canonical],
       ['username', name.canonical],
     ] as const) {
-      const found = await here.store.hot.findForSignIn({ kind, canonical }, key, sighting(), at);
-      expect(found).toMatchObject({ account: { id: known.id, passwordHash: known.passwordHash }, lockedUntil: null });
+      const found = await look({ kind, canonical });
+      expect(found).toMatchObject({ account: { id: known.id, passwordHash: known.passwordHash }, tried: { lockedUntil: null } });
+      expect(found.tried.lanes[0].failures).toBe(1);
     }
-    for (let i = 0; i < 5; i++) await fail(key, at);
-    const look = (canonical: string) => here.store.hot.findForSignIn({ kind: 'email', canonical }, key, sighting(), later(1));
-    expect((await look(known.email.canonical)).lockedUntil).toEqual(later(1800));
-    expect(await look('nobody@example.com')).toEqual({ account: null, lockedUntil: later(1800), secondFactors: [], device: NOBODYS });
+  });
+
+  it('[V6.3.8] counts the same for somebody whom nobody knows', async () => {
+    const known = await account(here.sql, at);
+    const shape = ({ tried: { lanes: counted, lockedUntil, isWithheld } }: Awaited<ReturnType<typeof look>>) => ({
+      counted: counted.map(({ network, failures, isLocking }) => ({ network, failures, isLocking })),
+      lockedUntil,
+      isWithheld,
+    });
+    const [mine, nobodys] = [lanes(), lanes()];
+    for (let time = 0; time < 7; time++) {
+      const seen = shape(await look({ kind: 'email', canonical: known.email.canonical }, mine));
+      expect(shape(await look({ kind: 'email', canonical: 'nobody@example.com' }, nobodys))).toEqual(seen);
+      expect(seen.lockedUntil).toEqual(time < 5 ? null : later(1800));
+      expect(seen.counted).toHaveLength(time < 5 ? 3 : 1);
+    }
+    expect(await look({ kind: 'email', canonical: 'other@example.com' })).toMatchObject({
+      account: null,
+      secondFactors: [],
+      device: NOBODYS,
+    });
+  });
+
+  it('[V6.3.1] lets five of two hundred at once be judged', { timeout: 30_000 }, async () => {
+    const known = await account(here.sql, at);
+    const from = lanes();
+    const asked = { kind: 'email', canonical: known.email.canonical } as const;
+    const found = await Promise.all(Array.from({ length: 200 }, () => look(asked, from)));
+    expect(found.filter((each) => isJudged(each.tried))).toHaveLength(5);
+    expect(found.filter((each) => each.tried.lanes[0].isLocking)).toHaveLength(1);
+  });
+
+  it('[V6.3.1] counts the names of one account together, and does not show that they are one account’s', async () => {
+    const name = username();
+    const known = await account(here.sql, at, { username: name });
+    const [byEmail, byName] = [lanes(), lanes()];
+    expect(await judgedOf(3, { kind: 'email', canonical: known.email.canonical }, byEmail)).toBe(3);
+    expect(await judgedOf(5, { kind: 'username', canonical: name.canonical }, byName)).toBe(2);
+    const { tried: withheld } = await look({ kind: 'email', canonical: known.email.canonical }, byEmail);
+    expect(withheld).toMatchObject({ lockedUntil: null, isWithheld: true });
+  });
+
+  it('[V6.1.1] counts what comes from everywhere, but not a stranger who is locked out already', async () => {
+    const known = await account(here.sql, at);
+    const asked = { kind: 'email', canonical: known.email.canonical } as const;
+    const identifierHash = hash();
+    const from = (network: string) => ({ ...lanes(network), identifierHash });
+    expect(await judgedOf(200, asked, from('one'))).toBe(5);
+    let judged = 5;
+    for (let network = 0; network < 40; network++) judged += await judgedOf(5, asked, from(`network ${network}`));
+    expect(judged).toBe(EVERYWHERE.policy.maxAttempts);
+    expect((await look(asked, from('another'))).tried).toMatchObject({ lockedUntil: null, isWithheld: true });
+  });
+
+  it('[V6.1.1] gives a device that shows its cookie a lane of its own, which no stranger locks and which locks', async () => {
+    const known = await account(here.sql, at);
+    const asked = { kind: 'email', canonical: known.email.canonical } as const;
+    const [from, tokenHash] = [lanes(), hash()];
+    await here.store.transaction((tx) =>
+      tx.devices.note(known.id, { ...sighting(), id: crypto.randomUUID(), tokenHash, replaces: null, isConfirmed: false }, at),
+    );
+    const own = { ...sighting(), tokenHash };
+    expect(await judgedOf(9, asked, from)).toBe(5);
+    expect(await judgedOf(9, asked, from, at, own)).toBe(5);
+    expect((await look(asked, from, at, own)).tried.lockedUntil).toEqual(later(1800));
+    // Of another account it is no known device.
+    const other = await account(here.sql, at);
+    expect((await look({ kind: 'email', canonical: other.email.canonical }, from, at, own)).tried.lockedUntil).toEqual(later(1800));
   });
 
   it('[V1.2.4] takes any text for a name that nobody has, and nothing else', async () => {
     await account(here.sql, at);
     for (const text of ["' or 1=1 --", '%', '_%', '\\', '";drop table accounts;--', '$1', 'İ', '🔑'])
-      expect(await here.store.hot.findForSignIn({ kind: 'username', canonical: text }, lane(), sighting(), at)).toEqual({
-        account: null,
-        lockedUntil: null,
-        secondFactors: [],
-        device: NOBODYS,
-      });
+      expect(await look({ kind: 'username', canonical: text })).toMatchObject({ account: null, secondFactors: [], device: NOBODYS });
   });
 });
 
-describe('counting failures', () => {
-  it('[V6.3.1] locks with the fifth of fifty at once, exactly once', async () => {
+describe('counting tries', () => {
+  it('[V6.3.1] judges five of fifty at once, exactly', async () => {
     const key = lane();
-    const locks = await fifty(() => fail(key, at));
-    expect(locks.filter((lock) => lock === null)).toHaveLength(4);
-    expect(new Set(locks.filter((lock) => lock !== null).map(Number))).toEqual(new Set([Number(later(1800))]));
-    expect(await auditTally(here.sql)).toEqual({ LOGIN_FAILED: 50, ACCOUNT_LOCKED: 1 });
-    expect(await here.sql`select risk, details from audit_events where type = 'ACCOUNT_LOCKED'`).toEqual([
-      { risk: 50, details: { lock_seconds: 1800 } },
-    ]);
+    const tries = await fifty(() => attempt(key, at));
+    expect(tries.filter(isJudged)).toHaveLength(5);
+    expect(tries.filter(({ lanes: [own] }) => own.isLocking)).toHaveLength(1);
+    expect(new Set(tries.filter((each) => !isJudged(each)).map(({ lockedUntil }) => Number(lockedUntil)))).toEqual(
+      new Set([Number(later(1800))]),
+    );
   });
 
   it('[V6.1.1] counts for one network only: a stranger locks nobody out', async () => {
     const key = lane('192.0.2.0');
-    for (let i = 0; i < 5; i++) await fail(key, at);
+    for (let i = 0; i < 5; i++) await attempt(key, at);
     expect(await lockOf(key, later(1))).toEqual(later(1800));
     expect(await lockOf({ ...key, network: '198.51.100.0' }, later(1))).toBeNull();
   });
 
   it('does what the model of one lane does, for any times', async () => {
     const policy = { maxAttempts: 3, lockSeconds: 60 };
+    const DAY = 86_400;
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.constantFrom(0, 1, 30, 59, 60, 61, 200), { maxLength: 15 }), async (waits) => {
+      fc.asyncProperty(fc.array(fc.constantFrom(0, 1, 30, 59, 60, 61, 200, 500, DAY, 2 * DAY), { maxLength: 25 }), async (waits) => {
         const key = lane();
         let seconds = 0;
-        let lane_ = { failures: 0, lastAt: 0, lockedUntil: 0 };
+        let model = { failures: 0, lastAt: -1, lockedUntil: 0, locks: 0 };
         for (const wait of waits) {
           seconds += wait;
-          if (lane_.lockedUntil <= seconds) {
-            const isForgotten = lane_.lockedUntil > 0 || lane_.lastAt <= seconds - 60;
-            const failures = isForgotten ? 1 : lane_.failures + 1;
-            lane_ = { failures, lastAt: seconds, lockedUntil: failures >= 3 ? seconds + 60 : 0 };
+          const isRefused = model.lockedUntil > seconds;
+          if (!isRefused) {
+            const endedAt = model.lockedUntil || model.lastAt;
+            const before = model.lastAt >= 0 && endedAt <= seconds - DAY ? 0 : model.locks;
+            const isForgotten = model.lastAt < 0 || model.lockedUntil > 0 || model.lastAt <= seconds - 60;
+            const failures = isForgotten ? 1 : model.failures + 1;
+            const locks = failures >= 3;
+            const lockedUntil = locks ? seconds + Math.min(DAY, 60 * 2 ** before) : 0;
+            model = { failures, lastAt: seconds, lockedUntil, locks: before + (locks ? 1 : 0) };
           }
-          expect(await fail(key, later(seconds), policy)).toEqual(lane_.lockedUntil > 0 ? later(lane_.lockedUntil) : null);
+          const got = await attempt(key, later(seconds), policy);
+          expect(got.lockedUntil).toEqual(isRefused ? later(model.lockedUntil) : null);
+          expect(await lockOf(key, later(seconds))).toEqual(model.lockedUntil > seconds ? later(model.lockedUntil) : null);
         }
       }),
-      { numRuns: 40 },
+      { numRuns: 60 },
     );
+  });
+
+  it('takes back what was not wrong: the count is as before, and so is the lock', async () => {
+    const key = lane();
+    for (let time = 0; time < 4; time++) await attempt(key, at);
+    for (let time = 0; time < 3; time++) {
+      const last = await attempt(key, at);
+      expect(last.lanes[0].isLocking).toBe(true);
+      await attempt(key, at);
+      await here.store.transaction((tx) => tx.throttles.takeBack(last));
+    }
+    expect(await here.sql`select failures, locked_until, locks from login_throttles`).toEqual([
+      { failures: 4, locked_until: null, locks: 0 },
+    ]);
   });
 
   it('forgets the failures of an identifier from every network at once', async () => {
     const key = lane('192.0.2.0');
     const elsewhere = { ...key, network: '198.51.100.0' };
-    for (const each of [key, elsewhere, lane()]) for (let i = 0; i < 5; i++) await fail(each, at);
+    for (const each of [key, elsewhere, lane()]) for (let i = 0; i < 5; i++) await attempt(each, at);
     await here.store.transaction((tx) => tx.accounts.clearFailures([key.identifierHash]));
     expect([await lockOf(key, later(1)), await lockOf(elsewhere, later(1))]).toEqual([null, null]);
     expect(await here.sql`select from login_throttles`).toHaveLength(1);
   });
 });
 
+describe('recording a failure', () => {
+  it('tells the owner once, of fifty locks at once, and again after a day; nobody where there is no owner', async () => {
+    const known = await account(here.sql, at);
+    const laneHash = hash();
+    const tell = (accountId: string | null, when: Date) =>
+      here.store.hot.recordFailure([event('LOGIN_FAILED', when), event('ACCOUNT_LOCKED', when)], { accountId, laneHash, mail: mail(when) });
+    const told = () => here.sql`select recipient from outbox`;
+    await fifty(() => tell(known.id, at));
+    expect(await told()).toEqual([{ recipient: known.email.given }]);
+    await tell(known.id, later(86_400));
+    expect(await told()).toHaveLength(2);
+    await tell(null, later(2 * 86_400));
+    expect(await told()).toHaveLength(2);
+    expect(await auditTally(here.sql)).toEqual({ LOGIN_FAILED: 52, ACCOUNT_LOCKED: 52 });
+  });
+});
+
 describe('opening a session', () => {
-  const open = (of: { id: string; passwordHash: string }, key: ThrottleKey, rehashed: string | null = null) =>
+  const open = (of: { id: string; passwordHash: string }, given = tried(), rehashed: string | null = null) =>
     here.store.hot.openSession({
       accountId: of.id,
       begun: beginning(session(of.id, at), at),
-      key,
+      tried: given,
       seenPasswordHash: of.passwordHash,
       rehashed,
       event: event('LOGIN_SUCCEEDED', at, { accountId: of.id, risk: 0 }),
     });
 
-  it('stores it, forgets the failures of its lane and records the event', async () => {
-    const [known, key, other] = [await account(here.sql, at), lane(), lane()];
-    await fail(key, at);
-    await fail(other, at);
-    expect(await open(known, key)).toBe('opened');
-    expect(await here.sql`select identifier_hash from login_throttles`).toEqual([{ identifier_hash: other.identifierHash }]);
-    expect(await auditTally(here.sql)).toEqual({ LOGIN_FAILED: 2, LOGIN_SUCCEEDED: 1 });
-  });
-
-  it('refuses while the lane is locked, and writes nothing', async () => {
-    const [known, key] = [await account(here.sql, at), lane()];
-    for (let i = 0; i < 5; i++) await fail(key, at);
-    expect(await open(known, key)).toBe('locked');
-    expect(await here.sql`select from sessions`).toHaveLength(0);
-    expect(await auditTally(here.sql)).toEqual({ LOGIN_FAILED: 5, ACCOUNT_LOCKED: 1 });
-    expect(await here.sql`select from login_throttles`).toHaveLength(1);
+  it('stores it, forgets the failures of its lanes and records the event', async () => {
+    const [known, other] = [await account(here.sql, at), lane()];
+    await attempt(other, at);
+    const from = lanes();
+    const look = () => here.store.hot.findForSignIn({ kind: 'email', canonical: known.email.canonical }, from, LOCKOUT, sighting(), at);
+    await look();
+    expect(await open(known, (await look()).tried)).toBe('opened');
+    expect(await here.sql`select network, failures from login_throttles order by network`).toEqual([
+      { network: other.network, failures: 1 },
+      { network: EVERYWHERE.network, failures: 1 },
+    ]);
+    expect(await auditTally(here.sql)).toEqual({ LOGIN_SUCCEEDED: 1 });
   });
 
   it('refuses when the password or the status changed since it was looked up', async () => {
     const known = await account(here.sql, at);
-    expect(await open({ ...known, passwordHash: 'the hash of a while ago' }, lane())).toBe('changed');
+    expect(await open({ ...known, passwordHash: 'the hash of a while ago' })).toBe('changed');
     await here.sql`update accounts set status = 'suspended'`;
-    expect(await open(known, lane())).toBe('changed');
+    expect(await open(known)).toBe('changed');
     expect(await here.sql`select from sessions`).toHaveLength(0);
   });
 
   it('stores the same password under the parameters of today, and says so', async () => {
     const known = await account(here.sql, at);
-    expect(await open(known, lane(), 'hashed anew')).toBe('opened');
+    expect(await open(known, tried(), 'hashed anew')).toBe('opened');
     expect(await here.sql`select password_hash from accounts`).toEqual([{ password_hash: 'hashed anew' }]);
     expect(await auditTally(here.sql)).toEqual({ LOGIN_SUCCEEDED: 1, PASSWORD_REHASHED: 1 });
   });
@@ -147,7 +267,7 @@ describe('opening a session', () => {
         await tx.accounts.setPassword(known.id, 'a new hash', at, { provesEmail: true });
         await tx.sessions.endAll(known.id, 'password-reset', at);
       });
-      const outcomes = await Promise.all([...Array.from({ length: 8 }, () => open(known, lane())), reset.then(() => 'reset')]);
+      const outcomes = await Promise.all([...Array.from({ length: 8 }, () => open(known)), reset.then(() => 'reset')]);
       expect(tally(outcomes)['reset']).toBe(1);
       expect(await here.store.read((records) => records.sessions.listLive(known.id, at, 10))).toEqual([]);
     }

@@ -1,0 +1,1 @@
+CREATE INDEX "login_throttles_network" ON "login_throttles" USING btree ("network","last_failed_at");

@@ -1,0 +1,27 @@
+import { DependencyDown } from './ports/errors.ts';
+
+/** Waiting for the same thing; more are shed, not queued up. */
+const MOST_WAITING = 1024;
+
+/**
+ * Lets `width` pieces of work with the same key run at once in this process; others of that key wait for their turn, first come first
+ * served.
+ * @throws DependencyDown when too many wait already
+ */
+export function inTurn(width: number): <T>(key: string, work: () => Promise<T>) => Promise<T> {
+  const lines = new Map<string, { running: number; waiting: (() => void)[] }>();
+  return async (key, work) => {
+    const line = lines.get(key) ?? { running: 0, waiting: [] };
+    lines.set(key, line);
+    if (line.running < width) line.running++;
+    else if (line.waiting.length < MOST_WAITING) await new Promise<void>((turn) => line.waiting.push(turn));
+    else throw new DependencyDown('sign-ins of one account', { retryAfterSeconds: 1 });
+    try {
+      return await work();
+    } finally {
+      const next = line.waiting.shift();
+      if (next) next();
+      else if (--line.running === 0) lines.delete(key);
+    }
+  };
+}
