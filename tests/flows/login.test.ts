@@ -101,7 +101,7 @@ describe('what does not sign in', () => {
     await sql`update accounts set status = 'suspended' where id = ${person.id}`;
     expectProblem(await tryLogin(api, person), 'account-suspended');
     expectProblem(await tryLogin(api, { ...person, password: 'wrong horse battery' }), 'invalid-credentials');
-    const events = await sql`select type, details from audit_events where account_id = ${person.id} and type like 'LOGIN%'`;
+    const events = await sql`select type, details from audit_events where account_id = ${person.id} and type like 'LOGIN%' order by id`;
     expect(events).toMatchObject([
       { type: 'LOGIN_REFUSED', details: { reason: 'account-suspended' } },
       { type: 'LOGIN_FAILED', details: { reason: 'wrong-password' } },
