@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { accessToken } from '#application/access-token.ts';
@@ -13,7 +14,9 @@ import { changeRoles } from '#application/change-roles.ts';
 import { deleteAccount } from '#application/delete-account.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
 import { eraseAccounts } from '#application/erase-accounts.ts';
+import { exchangeToken } from '#application/exchange-token.ts';
 import { exportAccount } from '#application/export-account.ts';
+import { finishSignIn } from '#application/finish-sign-in.ts';
 import { forgotPassword } from '#application/forgot-password.ts';
 import { introspect } from '#application/introspect.ts';
 import { keepAccount } from '#application/keep-account.ts';
@@ -21,10 +24,10 @@ import { login } from '#application/login.ts';
 import { logout } from '#application/logout.ts';
 import { passkeySignIn } from '#application/passkey-sign-in.ts';
 import { passkeys } from '#application/passkeys.ts';
-import { NotTaken } from '#application/ports/errors.ts';
 import type { MailboxView } from '#application/ports/mailbox.ts';
 import type { Metrics } from '#application/ports/metrics.ts';
-import type { Clock, Delivery, Dependency, RateLimiter, Services } from '#application/ports/services.ts';
+import type { Clock, Dependency, RateLimiter, Services } from '#application/ports/services.ts';
+import type { Tracing } from '#application/ports/tracing.ts';
 import { reauthenticate } from '#application/reauthenticate.ts';
 import { recoveryCodes } from '#application/recovery-codes.ts';
 import { refresh } from '#application/refresh.ts';
@@ -34,12 +37,14 @@ import { resendVerification } from '#application/resend-verification.ts';
 import { resetPassword } from '#application/reset-password.ts';
 import { revertEmail } from '#application/revert-email.ts';
 import { revokeToken } from '#application/revoke-token.ts';
+import { sendCode } from '#application/send-code.ts';
 import { sessionMoved } from '#application/session-moved.ts';
 import { sessions } from '#application/sessions.ts';
 import { smsMfa } from '#application/sms-mfa.ts';
 import { totp } from '#application/totp.ts';
 import { verifyEmail } from '#application/verify-email.ts';
 import { verifyMfa } from '#application/verify-mfa.ts';
+import { closeWithin } from '#http/close.ts';
 import type { Route } from '#http/route.ts';
 import { accessTokenRoute } from '#http/routes/access-token.ts';
 import { activityRoute } from '#http/routes/activity.ts';
@@ -52,6 +57,7 @@ import { changeProfileRoute } from '#http/routes/change-profile.ts';
 import { changeRolesRoute } from '#http/routes/change-roles.ts';
 import { csrfRoute } from '#http/routes/csrf.ts';
 import { deleteAccountRoutes } from '#http/routes/delete-account.ts';
+import { exchangeRoute } from '#http/routes/exchange.ts';
 import { exportAccountRoute } from '#http/routes/export-account.ts';
 import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
 import { introspectRoutes } from '#http/routes/introspect.ts';
@@ -86,19 +92,21 @@ import { argon2Hasher } from '#infrastructure/crypto/password-hasher.ts';
 import { refreshTokens } from '#infrastructure/crypto/refresh-tokens.ts';
 import { secrets } from '#infrastructure/crypto/secrets.ts';
 import { sealingCourier } from '#infrastructure/delivery/courier.ts';
-import { type Dispatcher, PLACES, startDispatcher } from '#infrastructure/delivery/dispatcher.ts';
+import { type Dispatcher, startDispatcher } from '#infrastructure/delivery/dispatcher.ts';
 import { mailbox } from '#infrastructure/delivery/mailbox.ts';
-import { watched } from '#infrastructure/delivery/watched.ts';
 import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts';
-import type { Looked } from '#infrastructure/metrics/prometheus.ts';
+import type { Looked } from '#infrastructure/metrics/inside.ts';
 import { oneTimePasswords } from '#infrastructure/otp/one-time-passwords.ts';
 import { phoneNumbers } from '#infrastructure/phone/phone-numbers.ts';
 import { type DatabaseAddress, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { watchIpBlocks } from '#infrastructure/postgres/ip-block-list.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
+import { DELIVERY, POSTGRES, REDIS, traced, tracedServices, tracedWork } from '#infrastructure/telemetry/traced.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
 import type { Config } from './config.ts';
+import { openLegacy } from './legacy.ts';
+import { openPost } from './post.ts';
 import { versionOfPackage } from './version.ts';
 import { startWorker } from './worker.ts';
 
@@ -119,21 +127,25 @@ export type Surroundings = {
   /** As FERNET_KEY gives them. */
   fernetKeys: string;
   log: Logger;
+  /** Null: nobody traces. */
+  tracing?: Tracing | null;
   clock?: Clock;
 };
 
 const SYSTEM_CLOCK: Clock = { now: () => new Date() };
+/** What runs may end in this time: no request that arrives in time takes longer. Who then still reads is cut off. */
+const FINISH_MS = 15_000;
 const CLIENT_ID = 'latchkey'; // until clients of other parties sign in here, all tokens are our own client's
 
 /** Which parts, with which settings: read from top to bottom. Nothing here decides anything else. */
 export async function compose(
   config: Config,
-  { database: address, secretKey, fernetKeys, log, clock = SYSTEM_CLOCK }: Surroundings,
+  { database: address, secretKey, fernetKeys, log, tracing = null, clock = SYSTEM_CLOCK }: Surroundings,
 ): Promise<Service> {
   const keys = deriveKeys(secretKey);
   const database = openDatabase(address, { poolSize: config.DATABASE_POOL_SIZE, prepare: config.DATABASE_PREPARE });
   const keyring = openKeyring(config, clock, log);
-  const limits = await openLimiter(config, clock, log);
+  const limits = await openLimiter(config, clock, log, tracing);
   const letters = mailbox(clock);
   let dispatcher: Dispatcher | null = null;
   const courier = sealingCourier(keys.outbox, () => dispatcher?.wake());
@@ -145,7 +157,8 @@ export async function compose(
   });
   const outbox = postgresOutbox(database);
 
-  const services: Services = {
+  const federation = await openFederation(config, log);
+  const parts: Services = {
     store: postgresStore(database),
     passwords,
     commonPasswords: loadCommonPasswords(),
@@ -157,22 +170,44 @@ export async function compose(
     oneTimePasswords: oneTimePasswords({ issuer: config.PRODUCT_NAME, pastSteps: config.TOTP_PAST_STEPS }),
     passkeys: simpleWebAuthn({ rpId: config.WEBAUTHN_RP_ID, rpName: config.WEBAUTHN_RP_NAME, origins: config.WEBAUTHN_ORIGINS }),
     phoneNumbers: phoneNumbers({ defaultCountry: config.SMS_DEFAULT_COUNTRY, countries: config.SMS_COUNTRIES }),
-    limiter: limits.limiter,
+    federation,
     courier,
     clock,
     policy: config.policy,
   };
+  const services = tracing ? tracedServices(parts, tracing) : parts;
 
   const post = await openPost(config, letters, log);
   const isWorker = config.ROLE !== 'web';
   if (isWorker) {
-    const work = deliverMessages({ outbox, delivery: post.delivery, unseal: courier.unseal, clock });
-    dispatcher = startDispatcher(work, (error) => log.warn({ err: error }, 'messages could not be claimed or marked; tried again'));
+    const delivery = tracing ? traced(post.delivery, tracing, DELIVERY) : post.delivery;
+    const messages = tracing ? traced(outbox, tracing, POSTGRES, 'outbox.') : outbox;
+    const work = deliverMessages({ outbox: messages, delivery, unseal: courier.unseal, clock });
+    dispatcher = startDispatcher(tracing ? tracedWork(work, tracing) : work, (error) =>
+      log.warn({ err: error }, 'messages could not be claimed or marked; tried again'),
+    );
   }
 
+  const postgres: Dependency = { name: 'postgres', optional: false, check: database.check };
+  const dependencies = [
+    postgres,
+    ...limits.dependencies,
+    ...(federation ? [federation.dependency] : []),
+    ...(dispatcher ? post.dependencies : []),
+  ];
   const measured = await openMetrics(
     config,
-    { hashing: passwords.load, limiterFallbacks: limits.fallbacks, outbox: () => outbox.backlog(clock.now()) },
+    {
+      hashing: passwords.load,
+      limiterFallbacks: limits.fallbacks,
+      outbox: () => outbox.backlog(clock.now()),
+      smsToday: () => outbox.smsOf(clock.now()),
+      smsPerDay: config.SMS_MAX_PER_DAY,
+      database: database.load,
+      signingKeys: keyring.ages,
+      dependencies: () => Promise.all(dependencies.map(async ({ name, check }) => ({ name, state: await check() }))),
+      version: versionOfPackage(),
+    },
     log,
   );
   const worker = isWorker
@@ -180,8 +215,6 @@ export async function compose(
     : null;
 
   let isStopping = false;
-  const postgres: Dependency = { name: 'postgres', optional: false, check: database.check };
-  const dependencies = [postgres, ...limits.dependencies, ...(dispatcher ? post.dependencies : [])];
   const operations = operationRoutes({ dependencies, isStopping: () => isStopping, keys: keyring, issuer: config.ISSUER });
   const forPeople = [
     ...(config.hasMailbox ? [mailboxRoute(letters, config.PRODUCT_NAME)] : []),
@@ -200,20 +233,27 @@ export async function compose(
     allowsPlainCookies: !config.isProduction && config.ISSUER.startsWith('http:'),
     allowedHosts: config.ALLOWED_HOSTS,
     trustProxy: config.TRUST_PROXY,
+    perIp: config.rateLimits['per-ip'],
+    maxConnections: config.MAX_CONNECTIONS,
   };
   const ipBlocks = await watchIpBlocks(database, clock, (error) =>
     log.warn({ err: error }, 'blocked addresses cannot be looked up; the last list stays in use'),
   );
   const app = await buildServer({
     ...services,
+    limiter: limits.limiter,
     hasMoved: sessionMoved(services),
+    legacyCaller: await openLegacy(config, services, keyring, log),
     ipBlocks,
     routes,
     settings,
     log,
     metrics: measured.metrics,
+    tracing,
+    isStopping: () => isStopping,
   });
   await app.ready();
+  measured.metrics?.watch(app.server);
   if (config.BOOTSTRAP_ADMIN_EMAIL !== undefined && config.ROLE !== 'worker') {
     const outcome = await bootstrapAdmin(services)(config.BOOTSTRAP_ADMIN_EMAIL);
     if (outcome === 'suspended') log.warn('BOOTSTRAP_ADMIN_EMAIL names a suspended account: there is no admin');
@@ -227,7 +267,8 @@ export async function compose(
     metricsPort: measured.port,
     async stop() {
       isStopping = true;
-      await app.close();
+      await delay(config.SHUTDOWN_DRAIN_SECONDS * 1000); // balancers see that it goes, while all is answered as ever
+      await closeWithin(app, FINISH_MS);
       await dispatcher?.stop();
       post.close();
       ipBlocks.stop();
@@ -263,7 +304,7 @@ async function openMetrics(config: Config, looked: Looked, log: Logger): Promise
 
 type Limits = { limiter: RateLimiter; dependencies: Dependency[]; fallbacks(): number; close(): Promise<void> };
 
-async function openLimiter(config: Config, clock: Clock, log: Logger): Promise<Limits> {
+async function openLimiter(config: Config, clock: Clock, log: Logger, tracing: Tracing | null): Promise<Limits> {
   const local = inProcessLimiter(clock, { limits: config.rateLimits });
   if (!config.REDIS_URL) return { limiter: local, dependencies: [], fallbacks: () => 0, close: async () => {} };
   // Loaded only where it is used: the client is a fifth of the memory of an idle service.
@@ -272,63 +313,47 @@ async function openLimiter(config: Config, clock: Clock, log: Logger): Promise<L
   const { withFallback } = await import('#infrastructure/redis/with-fallback.ts');
   const redis = await openRedis(config.REDIS_URL.reveal(), {
     isOptional: config.REDIS_OPTIONAL,
+    probeKey: `${config.RATE_LIMIT_PREFIX}:ready`,
     isCluster: config.REDIS_CLUSTER,
     ca: config.REDIS_CA,
     onError: (error) => log.warn({ err: error }, 'redis does not answer'),
   });
-  const shared = redisLimiter(redis, { limits: config.rateLimits, prefix: config.RATE_LIMIT_PREFIX });
+  const shared = redisLimiter(tracing ? traced(redis, tracing, REDIS) : redis, {
+    limits: config.rateLimits,
+    prefix: config.RATE_LIMIT_PREFIX,
+  });
   const limiter = withFallback(shared, local, (fallbacks) =>
     log.warn({ fallbacks }, 'limits are counted in this process while redis is away'),
   );
   return { limiter, dependencies: [redis.dependency], fallbacks: limiter.fallbacks, close: redis.close };
 }
 
-type Post = { delivery: Delivery; dependencies: Dependency[]; close(): void };
-
-/** Where mail and SMS go. */
-async function openPost(config: Config, letters: Delivery, log: Logger): Promise<Post> {
-  const mail = await openMail(config, letters);
-  const { delivery, dependency } = watched('mail', mail, (error) => {
-    // A provider's reply may name the recipient: its words stay in the outbox.
-    const reason = error instanceof NotTaken ? error.replyCode : String(error);
-    if (error) log.warn({ reason }, 'mail is not taken; it waits in the outbox');
-    else log.info('mail is taken again');
-  });
-  const byKind: Delivery = {
-    async send(message, signal) {
-      return await (message.kind === 'email' ? delivery : letters).send(message, signal);
-    },
-  };
-  return { delivery: byKind, dependencies: config.EMAIL_PROVIDER === 'mailbox' ? [] : [dependency], close: () => mail.close?.() };
-}
-
-/** A provider is loaded only where it is used: an idle service stays small. */
-async function openMail(config: Config, letters: Delivery): Promise<Delivery & { close?(): void }> {
-  const from = { name: config.EMAILS_FROM_NAME ?? config.PRODUCT_NAME, address: config.EMAILS_FROM_EMAIL ?? '' };
-  if (config.EMAIL_PROVIDER === 'smtp') {
-    const { smtpDelivery } = await import('#infrastructure/delivery/smtp.ts');
-    const { SMTP_HOST: host = '', SMTP_PORT: port, SMTP_TLS: tls, SMTP_CA: ca, SMTP_USER: user, SMTP_PASSWORD: password } = config;
-    const credentials = user !== undefined && password ? { user, password: password.reveal() } : undefined;
-    return smtpDelivery({ host, port, tls, ca, credentials, maxConnections: PLACES.email }, from);
-  }
-  if (config.EMAIL_PROVIDER === 'sendgrid') {
-    const { sendgridDelivery } = await import('#infrastructure/delivery/sendgrid.ts');
-    return sendgridDelivery({ apiKey: config.SENDGRID_API_KEY?.reveal() ?? '', url: config.SENDGRID_URL }, from);
-  }
-  return letters;
+/** AWS Cognito, loaded only where somebody signs in by it. */
+async function openFederation({ cognito: pool, ...config }: Config, log: Logger) {
+  if (pool === null) return null;
+  const { cognito } = await import('#infrastructure/aws/cognito.ts');
+  const onMisconfigured = (error: unknown) => log.error({ err: error }, 'Cognito refuses the COGNITO settings');
+  const clientSecret = config.COGNITO_CLIENT_SECRET?.reveal() ?? null;
+  return cognito({ ...pool, clientSecret, timeoutMs: config.COGNITO_TIMEOUT_MS, onMisconfigured });
 }
 
 /** The routes over their flows; also what the documentation and the tests' matrix are made from. */
 export function routesOf(services: Services): Route[] {
-  const finishSignIn = verifyMfa(services);
-  return [
+  const { federation, policy } = services;
+  const secondFactor = verifyMfa(services);
+  // Where passwords are another provider's alone, nobody gets one here. Links that were mailed go on working.
+  const forPasswords = [
     registerRoute(register(services)),
-    verifyEmailRoute(verifyEmail(services)),
     resendVerificationRoute(resendVerification(services)),
     forgotPasswordRoute(forgotPassword(services)),
+  ];
+  return [
+    ...(policy.providers.allowed.includes('native') ? forPasswords : []),
+    verifyEmailRoute(verifyEmail(services)),
     resetPasswordRoute(resetPassword(services)),
     loginRoute(login(services)),
-    verifyMfaRoute(finishSignIn),
+    verifyMfaRoute(finishSignIn(services)),
+    ...(federation && policy.providers.allowed.includes('cognito') ? [exchangeRoute(exchangeToken(services, federation))] : []),
     refreshRoute(refresh(services)),
     accessTokenRoute(accessToken(services)),
     csrfRoute(services),
@@ -344,8 +369,8 @@ export function routesOf(services: Services): Route[] {
     reportSignInRoute(reportSignIn(services)),
     reauthenticateRoute(reauthenticate(services)),
     ...mfaRoutes(totp(services), recoveryCodes(services)),
-    ...webauthnRoutes(passkeys(services), passkeySignIn(services), finishSignIn),
-    ...smsMfaRoutes(smsMfa(services)),
+    ...webauthnRoutes(passkeys(services), passkeySignIn(services), secondFactor),
+    ...smsMfaRoutes(smsMfa(services), sendCode(services)),
     changePasswordRoute(changePassword(services)),
     ...administerUsersRoutes(administerUsers(services)),
     changeRolesRoute(changeRoles(services)),

@@ -1,3 +1,4 @@
+import '../tools/runtime/compile-cache.mjs'; // first: it keeps what is loaded after it
 import { existsSync } from 'node:fs';
 import type { Running } from './start.ts';
 
@@ -17,10 +18,11 @@ const end = async (exitCode: number) => {
 process.on('SIGTERM', () => end(0));
 process.on('SIGINT', () => end(0));
 
-const { ConfigMistakes, loadConfig } = await import('./config.ts');
+const { ConfigMistakes } = await import('./config.ts');
+const { loadServiceConfig } = await import('./ssm-settings.ts');
 const { start } = await import('./start.ts');
 try {
-  const config = loadConfig(process.env);
+  const config = await loadServiceConfig(process.env);
   const running = await start(config);
   service = running;
   for (const line of running.banner) console.log(line);

@@ -2,8 +2,11 @@ import { z } from 'zod';
 import { isColor } from '#domain/color.ts';
 import { SESSION_BINDINGS } from '#domain/device.ts';
 import { parseEmail } from '#domain/email.ts';
+import { type AccessClaim, LEGACY_SUBJECTS } from '#domain/legacy-token.ts';
+import { LONGEST_ACCESS_TOKEN_MINUTES } from '#domain/lifetimes.ts';
 import { parseRateLimit, type RateLimit } from '#domain/rate-limit.ts';
 import { parseFernetKey } from '#infrastructure/crypto/fernet.ts';
+import { parseHeaders } from '#infrastructure/telemetry/headers.ts';
 
 /**
  * Every setting there is, once: its meaning (for .env.example), its default, its form. Times come in the unit of the name.
@@ -21,6 +24,7 @@ export type Setting = {
 };
 
 const text = z.string().min(1).max(4096);
+const pem = z.string().min(1).max(16_384);
 const oneLine = z.string().regex(/^[^\p{C}\p{Zl}\p{Zp}]+$/u, 'give one line of text');
 const wholeNumber = (least: number, most: number) =>
   z
@@ -28,6 +32,10 @@ const wholeNumber = (least: number, most: number) =>
     .regex(/^\d{1,9}$/, 'give a whole number')
     .transform(Number)
     .refine((value) => value >= least && value <= most, `give a whole number from ${least} to ${most}`);
+const share = z
+  .string()
+  .regex(/^(0|1|0?\.\d{1,9}|1\.0+)$/, 'give a number from 0 to 1')
+  .transform(Number);
 const certificates = z
   .string()
   .max(1_000_000)
@@ -57,6 +65,13 @@ const url = (...protocols: string[]) =>
       `give a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
     );
 
+/** The time meant: of a day, its end in UTC. */
+function endOf(value: string): Date {
+  const at = new Date(value);
+  if (!value.includes('T')) at.setUTCDate(at.getUTCDate() + 1);
+  return at;
+}
+
 function isOrigin(value: string): boolean {
   if (!URL.canParse(value)) return false;
   const { protocol, pathname, search, hash, username } = new URL(value);
@@ -71,6 +86,11 @@ export const SETTINGS = {
   },
   PORT: { describe: 'where it listens; 0 takes any free port', schema: wholeNumber(0, 65535), default: '3000' },
   HOST: { describe: 'the address that it listens on', schema: text, default: '127.0.0.1' },
+  MAX_CONNECTIONS: { describe: 'open at once; more are closed as they come', schema: wholeNumber(10, 100_000), default: '4000' },
+  SHUTDOWN_DRAIN_SECONDS: {
+    describe: 'after SIGTERM: how long requests are still taken while balancers learn that it goes (default: 5 in production, else 0)',
+    schema: wholeNumber(0, 300),
+  },
   DATA_DIR: { describe: 'the embedded database and generated secrets (development)', schema: text, default: '.data' },
   ISSUER: {
     describe: 'the public origin of this service: `iss` of its tokens (default: http://localhost:PORT)',
@@ -141,8 +161,12 @@ export const SETTINGS = {
     secret: true,
     production: 'required',
   },
-  JWT_PRIVATE_KEY: { describe: 'a signing key as PEM instead of KEYS_DIR', schema: text, secret: true },
-  JWT_PUBLIC_KEY: { describe: 'its public key as PEM; checked to belong to it', schema: text },
+  JWT_PRIVATE_KEY: { describe: 'a signing key as PEM instead of KEYS_DIR', schema: pem, secret: true },
+  JWT_PUBLIC_KEY: {
+    describe:
+      'its public key as PEM; checked to belong to it. Others beside it are published and verify too: the one before, the one to come',
+    schema: pem,
+  },
   JWT_ALGORITHM: {
     describe: 'of keys made here: RS256, PS256, ES256 or Ed25519',
     schema: z.enum(['RS256', 'PS256', 'ES256', 'Ed25519']),
@@ -150,7 +174,12 @@ export const SETTINGS = {
     strict: 'ES256',
   },
 
-  ACCESS_TOKEN_EXPIRE_MINUTES: { describe: 'the life of an access token', schema: wholeNumber(1, 60), default: '15', strict: '5' },
+  ACCESS_TOKEN_EXPIRE_MINUTES: {
+    describe: 'the life of an access token',
+    schema: wholeNumber(1, LONGEST_ACCESS_TOKEN_MINUTES),
+    default: '15',
+    strict: '5',
+  },
   REFRESH_TOKEN_EXPIRE_DAYS: {
     describe: 'a bearer session ends after this long without a refresh',
     schema: wholeNumber(1, 90),
@@ -199,6 +228,11 @@ export const SETTINGS = {
   ARGON2_TIME_COST: { describe: 'Argon2id passes', schema: wholeNumber(1, 20), default: '2' },
   ARGON2_PARALLELISM: { describe: 'Argon2id lanes', schema: wholeNumber(1, 16), default: '1' },
 
+  RATE_LIMIT_GLOBAL: {
+    describe: 'requests of everybody to /api/*, over all replicas: the last line when very many addresses flood',
+    schema: rate,
+    default: '5000/second',
+  },
   RATE_LIMIT_PER_IP: { describe: 'requests of one network to /api/*', schema: rate, default: '50/minute' },
   RATE_LIMIT_PER_USER: { describe: 'changes of one account', schema: rate, default: '10/minute' },
   RATE_LIMIT_LOGIN: { describe: 'sign-ins of one network', schema: rate, default: '5/minute' },
@@ -209,7 +243,7 @@ export const SETTINGS = {
     default: '3/hour',
   },
   RATE_LIMIT_MFA: { describe: 'second factors tried from one network', schema: rate, default: '10/minute' },
-  RATE_LIMIT_SMS_NUMBER: { describe: 'codes sent to one number', schema: rate, default: '5/hour' },
+  RATE_LIMIT_SMS_NUMBER: { describe: 'codes sent to one account, and at enrolment to one number', schema: rate, default: '5/hour' },
   RATE_LIMIT_SMS_PREFIX: {
     describe: 'codes sent to numbers that differ in the last digits only (bill fraud)',
     schema: rate,
@@ -259,6 +293,39 @@ export const SETTINGS = {
     default: '',
   },
 
+  LEGACY_JWKS_URL: {
+    describe: 'the key set of the service that this one replaces: its access tokens read here for a while (docs/migrate/legacy-tokens.md)',
+    schema: url('http:', 'https:'),
+  },
+  LEGACY_HS256_SECRET: {
+    describe: 'or the secret that it signs them with (HS256)',
+    schema: z.string().min(32, 'a secret of fewer than 32 characters can be found by trying; let everybody sign in instead').max(4096),
+    secret: true,
+  },
+  LEGACY_TOKENS_UNTIL: {
+    describe: 'needed with either: when they stop counting, as 2027-01-31 (to the end of that day, UTC) or 2027-01-31T18:00:00Z',
+    schema: z
+      .union([z.iso.date(), z.iso.datetime({ offset: true })], 'give a day or a time, as 2027-01-31 or 2027-01-31T18:00:00Z')
+      .transform(endOf),
+  },
+  LEGACY_ISSUER: { describe: 'the `iss` that they must carry; needed with LEGACY_JWKS_URL (default: they carry none)', schema: text },
+  LEGACY_AUDIENCE: { describe: 'an `aud` that they must carry (default: they carry none)', schema: text },
+  LEGACY_ACCESS_CLAIM: {
+    describe: 'what its access tokens say and its other tokens do not, as name=value; none: it has no others under that key',
+    schema: z.string().transform((value, context): AccessClaim => {
+      const [, name = '', said = ''] = /^([^=\s]+)=(\S+)$/.exec(value) ?? [];
+      if (value !== 'none' && name === '') context.addIssue('give it as name=value, or none');
+      return value === 'none' ? null : { name, value: said };
+    }),
+    default: 'type=access',
+  },
+  LEGACY_SUBJECT: {
+    describe:
+      'what their `sub` is: uuid, the id of the import, or integer, the number that the import made the id of (docs/migrate/native-and-cognito.md)',
+    schema: z.enum(LEGACY_SUBJECTS),
+    default: 'uuid',
+  },
+
   SECURITY_PROFILE: {
     describe: 'standard, or strict: harder defaults (each can still be set alone)',
     schema: z.enum(['standard', 'strict']),
@@ -273,6 +340,16 @@ export const SETTINGS = {
     schema: text.min(16),
     secret: true,
   },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    describe: 'the collector that traces go to, by OTLP over HTTP, such as http://collector:4318 (default: none are made)',
+    schema: url('http:', 'https:'),
+  },
+  OTEL_EXPORTER_OTLP_HEADERS: {
+    describe: 'comma-separated name=value (percent-encoded) that it is sent with them, such as a key',
+    schema: z.string().refine((value) => parseHeaders(value) !== null, 'give name=value, with commas between several'),
+    secret: true,
+  },
+  OTEL_TRACES_SAMPLER_ARG: { describe: 'the share of traces that are kept, 0 to 1', schema: share, default: '1' },
   BOOTSTRAP_ADMIN_EMAIL: {
     describe: 'while nobody is an admin: makes the account of this address one at start, and mails a link to set its password',
     schema: z.string().refine((address) => parseEmail(address) !== undefined, 'give an e-mail address'),
@@ -302,8 +379,40 @@ export const SETTINGS = {
     schema: flag,
     default: 'false',
   },
-  AWS_REGION: { describe: 'the region of the bucket', schema: text.max(60), default: 'us-east-1' },
-  AWS_ENDPOINT_URL: { describe: 'another service that speaks S3', schema: url('http:', 'https:') },
+  AWS_REGION: { describe: 'the region of what is used of AWS: S3, SNS, SSM', schema: text.max(60), default: 'us-east-1' },
+  AWS_ENDPOINT_URL: { describe: 'another address for all of it, for services that speak as AWS does', schema: url('http:', 'https:') },
+  AWS_SSM_ENABLED: {
+    describe:
+      'true: JWT_PRIVATE_KEY, JWT_PUBLIC_KEY and FERNET_KEY are read at start from /auth-service/jwt/private-key, …/jwt/public-key and …/encryption/fernet-key; what is set here wins',
+    schema: flag,
+    default: 'false',
+  },
+
+  AUTH_PROVIDER: {
+    describe: 'who judges passwords: native (this service), cognito (a user pool of AWS), or both, as a sign-in asks for',
+    schema: z.enum(['native', 'cognito', 'both']),
+    default: 'native',
+  },
+  COGNITO_USER_POOL_ID: {
+    describe: 'the user pool, as eu-central-1_Ab1Cd2Ef3',
+    schema: z.string().regex(/^[A-Za-z0-9-]+_[A-Za-z0-9]+$/, 'give it as eu-central-1_Ab1Cd2Ef3'),
+  },
+  COGNITO_CLIENT_ID: { describe: 'an app client of it with ALLOW_USER_PASSWORD_AUTH', schema: text.max(128) },
+  COGNITO_CLIENT_SECRET: { describe: 'its secret, if it has one', schema: text, secret: true },
+  COGNITO_ENDPOINT: {
+    describe: 'an emulator of Cognito (default: AWS_ENDPOINT_URL, else AWS in the region of the pool)',
+    schema: url('http:', 'https:').transform((value) => value.replace(/\/$/, '')),
+  },
+  COGNITO_TIMEOUT_MS: {
+    describe: 'how long it may take to answer; a pool with Lambda triggers needs more',
+    schema: wholeNumber(100, 10_000),
+    default: '400',
+  },
+  COGNITO_MIGRATE: {
+    describe: 'true: who has no password here signs in with that of the user pool, and it is hashed here from then on',
+    schema: flag,
+    default: 'false',
+  },
 
   EMAIL_PROVIDER: {
     describe: 'smtp, sendgrid, or mailbox: mail is kept in memory and shown at /dev/mailbox (development only)',
@@ -354,9 +463,32 @@ export const SETTINGS = {
     schema: oneLine.max(500).pipe(url('https:', 'mailto:')),
   },
   SMS_PROVIDER: {
-    describe: 'mailbox: SMS are kept in memory and shown at /dev/mailbox (development only)',
-    schema: z.enum(['mailbox']),
+    describe: 'sns (docs/sms.md), or mailbox: SMS are kept in memory and shown at /dev/mailbox (development only)',
+    schema: z.enum(['mailbox', 'sns']),
     default: 'mailbox',
+  },
+  SMS_SENDER_ID: {
+    describe: 'who SMS come from, where the country shows it: 3 to 11 letters and digits (default: what AWS chooses)',
+    schema: z.string().regex(/^(?=.*[A-Za-z])[A-Za-z0-9]{3,11}$/, 'give 3 to 11 letters and digits, at least one of them a letter'),
+  },
+  SMS_ORIGINATION_NUMBER: {
+    describe: 'a number rented from AWS that SMS come from, as +12065550100, for countries without sender ids',
+    schema: z.string().regex(/^\+?[1-9]\d{3,14}$/, 'give a number as +12065550100, or a short code'),
+  },
+  SMS_MAX_PRICE: {
+    describe: 'US dollars that one SMS may cost; AWS sends none that costs more',
+    schema: z
+      .string()
+      .regex(/^\d{1,2}(\.\d{1,5})?$/, 'give an amount as 0.25')
+      .transform(Number)
+      .refine((price) => price > 0, 'give an amount above 0'),
+    default: '0.50',
+  },
+  SMS_MAX_PER_DAY: {
+    describe:
+      'codes sent by SMS on one day (UTC), at most half of them to numbers that are yet to be confirmed; no restart forgets the count',
+    schema: wholeNumber(1, 10_000_000),
+    default: '1000',
   },
 } as const satisfies Record<string, Setting>;
 

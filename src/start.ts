@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import pino, { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { argon2Weakness } from '#infrastructure/crypto/password-hasher.ts';
 import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
 import { generatedSecret } from '#infrastructure/embedded/generated-secret.ts';
@@ -8,6 +8,8 @@ import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
 import { migrate } from '#infrastructure/postgres/migrate.ts';
 import { compose } from './compose.ts';
 import type { Config } from './config.ts';
+import { legacyNotice } from './legacy.ts';
+import { openTelemetry } from './telemetry.ts';
 
 export type Running = {
   /** What a person wants to know at the start. */
@@ -16,23 +18,17 @@ export type Running = {
   stop(): Promise<void>;
 };
 
-/** Never in a log line, wherever a library puts it (ASVS 16.2.5). */
-const REDACTED = ['authorization', 'cookie', 'password', 'token', 'refresh_token', 'secret', 'parameters', 'query'].flatMap((name) => [
-  name,
-  `*.${name}`,
-  `*.*.${name}`,
-]);
-
 /** Starts everything in its order: database, migrations, service, socket. What was started before a failure is ended. */
 export async function start(config: Config): Promise<Running> {
-  const log = pino({ level: config.LOG_LEVEL, redact: { paths: REDACTED, censor: '[redacted]' } });
+  const { log, tracing } = await openTelemetry(config);
   warnOfWeakness(config, log);
+  if (config.fromSsm.length > 0) log.info({ settings: config.fromSsm }, 'read from SSM');
   const database = await openDatabaseServer(config, log);
   try {
     await migrate(database.address, new Date());
     const secretKey = config.SECRET_KEY ? Buffer.from(config.SECRET_KEY.reveal()) : generatedSecret(config.DATA_DIR, 'secret-key');
     const fernetKeys = config.FERNET_KEY?.reveal() ?? generatedSecret(config.DATA_DIR, 'fernet-key').toString();
-    const service = await compose(config, { database: database.address, secretKey, fernetKeys, log });
+    const service = await compose(config, { database: database.address, secretKey, fernetKeys, log, tracing });
     try {
       await service.app.listen({ host: config.HOST, port: config.PORT });
     } catch (error) {
@@ -45,6 +41,7 @@ export async function start(config: Config): Promise<Running> {
       log,
       async stop() {
         await service.stop();
+        await tracing?.stop();
         await database.stop();
       },
     };
@@ -63,6 +60,8 @@ async function openDatabaseServer(config: Config, log: Logger): Promise<{ name: 
 function warnOfWeakness(config: Config, log: Logger): void {
   const weakness = argon2Weakness({ memoryKib: config.ARGON2_MEMORY_KIB, timeCost: config.ARGON2_TIME_COST });
   if (weakness !== null) log.warn(weakness);
+  const legacy = legacyNotice(config, new Date());
+  if (legacy !== null) log.warn(legacy);
 }
 
 function bannerOf(config: Config, port: number, database: string): string[] {

@@ -1,6 +1,6 @@
 import { type Refusal, refuse } from '#domain/problems.ts';
 import type { Needs } from './ports/services.ts';
-import type { Caller } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
 import { accessTokenOf } from './start-session.ts';
 
 export function accessToken(needs: Needs<'accessTokens' | 'clock' | 'policy'>) {

@@ -8,8 +8,9 @@ import { endAccess } from './end-access.ts';
 import { eraseAccount } from './erase-account.ts';
 import { failureLanes } from './login-identifier.ts';
 import { mails } from './mails.ts';
+import type { Account, AccountFilter, AccountStatus, FoundAccount } from './ports/accounts.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, AccountFilter, AccountStatus, Caller, FoundAccount } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
 import { secondFactorThrottle } from './second-factor-throttle.ts';
 import { MOST_LISTED } from './sessions.ts';
 

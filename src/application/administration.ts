@@ -4,8 +4,10 @@ import type { Client } from '#domain/client.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { covers, type Permission, permissionsOf } from '#domain/roles.ts';
 import { auditEvent } from './audit.ts';
+import type { Account } from './ports/accounts.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, Caller, Writes } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
+import type { Writes } from './ports/store.ts';
 
 export type ActingRefusal = Refusal<
   'unauthenticated' | 'account-suspended' | 'insufficient-user-authentication' | 'forbidden' | 'not-found'

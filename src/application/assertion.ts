@@ -3,8 +3,9 @@ import type { Client } from '#domain/client.ts';
 import { isCounterRegressed, passkeyFactor } from '#domain/passkeys.ts';
 import type { CeremonyBinding } from '#domain/tickets.ts';
 import { auditEvent } from './audit.ts';
+import type { Passkey } from './ports/authenticators.ts';
 import type { Needs } from './ports/services.ts';
-import type { Passkey, Writes } from './ports/store.ts';
+import type { Writes } from './ports/store.ts';
 
 export type Assertion = {
   passkey: Passkey;

@@ -3,7 +3,8 @@ import type { Client } from '#domain/client.ts';
 import { permissionsOf } from '#domain/roles.ts';
 import { auditEvent } from './audit.ts';
 import type { Needs } from './ports/services.ts';
-import type { AuditFilter, Caller, EventPosition } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
+import type { AuditFilter, EventPosition } from './ports/store.ts';
 
 /** As many are in memory at once, however long the trail is. */
 const PAGE = 500;

@@ -2,16 +2,20 @@ import { AUDIT_EVENTS, type AuditEvent, type AuditEventType } from '#domain/audi
 import type { Client } from '#domain/client.ts';
 import type { Needs } from './ports/services.ts';
 
-export type About = { accountId?: string | null; sessionId?: string | null; details?: AuditEvent['details'] };
+export type About<Id extends string | null = string | null> = {
+  accountId?: Id;
+  sessionId?: string | null;
+  details?: AuditEvent['details'];
+};
 
 /** An audit event of `type` caused by `client`, at its catalogue's risk; it is recorded by the transaction that it tells of. */
-export function auditEvent(
+export function auditEvent<Id extends string | null = string | null>(
   secrets: Needs<'secrets'>['secrets'],
   type: AuditEventType,
   client: Client,
   at: Date,
-  { accountId = null, sessionId = null, details = {} }: About = {},
-): AuditEvent {
+  { accountId = null as Id, sessionId = null, details = {} }: About<Id> = {},
+): AuditEvent & { accountId: Id } {
   return {
     id: secrets.id(),
     type,

@@ -3,7 +3,8 @@ import { harmOf, MOST_IP_BLOCKS, parseNetwork, writeNetwork } from '#domain/ip-b
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { type ActingRefusal, act, administrativeEvent } from './administration.ts';
 import type { Needs } from './ports/services.ts';
-import type { Caller, IpBlock } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
+import type { IpBlock } from './ports/store.ts';
 
 export function blockIps(needs: Needs<'store' | 'secrets' | 'clock'>) {
   const { store, secrets, clock } = needs;

@@ -4,8 +4,9 @@ import { after, BOOTSTRAP_TTL_SECONDS } from '#domain/lifetimes.ts';
 import { auditEvent } from './audit.ts';
 import { endAccess } from './end-access.ts';
 import { mails } from './mails.ts';
+import type { AccountWithPassword } from './ports/accounts.ts';
 import type { Needs } from './ports/services.ts';
-import type { AccountWithPassword, Writes } from './ports/store.ts';
+import type { Writes } from './ports/store.ts';
 
 /** Nobody asked for it: the process itself did, at its start. */
 const STARTING = localClient('start', { ip: '127.0.0.1' });

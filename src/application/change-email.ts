@@ -8,10 +8,11 @@ import { type ChangeRefusal, changeFactors } from './factor-changes.ts';
 import { mails } from './mails.ts';
 import { mayMail } from './may-mail.ts';
 import type { HeldDevice } from './ports/holdings.ts';
-import type { Needs } from './ports/services.ts';
-import type { Caller, EmailChange, Session } from './ports/store.ts';
+import type { Allowance, Needs } from './ports/services.ts';
+import type { Caller, Session } from './ports/sessions.ts';
+import type { EmailChange } from './ports/tickets.ts';
 
-export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limiter' | 'clock' | 'policy'>) {
+export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
   const { store, secrets, courier, clock, policy } = needs;
   const mail = mails(needs);
 
@@ -22,7 +23,12 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
      * the link, with the same name, recipient and end, that is sent, late or refused as the link would be. A newer request kills
      * an older one. Nothing is reserved: who confirms an address first has it.
      */
-    async ask(newEmail: string, caller: Caller, client: Client): Promise<null | Refusal<'invalid-request' | 'conflict'> | ChangeRefusal> {
+    async ask(
+      newEmail: string,
+      caller: Caller,
+      client: Client,
+      allowance: Allowance,
+    ): Promise<null | Refusal<'invalid-request' | 'conflict' | 'rate-limited'> | ChangeRefusal> {
       const at = clock.now();
       const { account, session } = caller;
       const email = parseEmail(newEmail);
@@ -32,7 +38,8 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
       if (email.canonical === parseEmail(account.email)?.canonical) {
         return refuse('conflict', { detail: 'It is the address of this account already.' });
       }
-      const allowed = await mayMail(needs, email.canonical);
+      const allowed = await mayMail(needs, allowance, email.canonical);
+      if (isRefusal(allowed)) return allowed;
       const ticket = secrets.ticket();
       const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx) => {
         const isTaken = await tx.accounts.isHeld(email, account.id);
@@ -48,7 +55,7 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
         };
         await tx.tickets.issue(issued, at);
         const toNew = isTaken ? mail.addressTaken(at) : mail.changeEmail(ticket.token, at);
-        if (allowed) await tx.outbox.enqueue(account.id, toNew, at, email.given);
+        if (allowed) await tx.outbox.enqueue(account.id, toNew, at, { recipient: email.given });
         await tx.outbox.enqueue(account.id, mail.emailChangeAsked(at), at);
         const about = { accountId: account.id, sessionId: session.id };
         await tx.audit.record(auditEvent(secrets, 'EMAIL_CHANGE_REQUESTED', client, at, about));
@@ -95,7 +102,7 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'limi
           expiresAt: after(at, REVERT_EMAIL_TTL_SECONDS),
         };
         await tx.tickets.issue(issued, at);
-        await tx.outbox.enqueue(account.id, mail.emailChanged(revert.token, at), at, account.email);
+        await tx.outbox.enqueue(account.id, mail.emailChanged(revert.token, at), at, { recipient: account.email });
         await tx.audit.record(auditEvent(secrets, 'EMAIL_CHANGED', client, at, { accountId: account.id, details: { ended } }));
         await recordDisplaced(needs, tx, changed.displaced, client, at);
         return { status: 'changed' as const };

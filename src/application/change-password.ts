@@ -7,7 +7,7 @@ import { accountLane } from './login-identifier.ts';
 import { mails } from './mails.ts';
 import { failureEvents, judged } from './password-tries.ts';
 import type { Needs } from './ports/services.ts';
-import type { Caller } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
 import { grant, newSecret, type SignedIn } from './start-session.ts';
 
 export function changePassword(
@@ -47,22 +47,24 @@ export function changePassword(
       return refuse('invalid-credentials', { detail: 'The current password is wrong.' });
     }
 
-    const passwordHash = await passwords.hash(input.newPassword);
+    const passwordHash = await judged(needs, tried, () => passwords.hash(input.newPassword));
     const { held, hashes } = newSecret(needs, session.transport);
-    const renewed = await store.transaction(async (tx) => {
-      if (!(await tx.accounts.replacePassword(account.id, seenHash, passwordHash, at))) return refuse('invalid-credentials');
-      const idleEndAt = idleEnd(at, session.absoluteEndAt, policy.lifetimes.sessions[session.transport]);
-      const mine = await tx.sessions.renewSecret(session.id, hashes, idleEndAt, at);
-      const ended = await tx.sessions.endAll(account.id, 'password-changed', at, session.id);
-      await tx.tickets.cancelAll(account.id, 'reset-password', at);
-      await tx.tickets.cancelAll(account.id, 'change-email', at);
-      await tx.tickets.cancelAll(account.id, 'pre-auth', at);
-      await tx.accounts.clearFailures([key.identifierHash]);
-      const about = { accountId: account.id, sessionId: session.id, details: { ended } };
-      await tx.audit.record(auditEvent(secrets, 'PASSWORD_CHANGED', client, at, about));
-      await tx.outbox.enqueue(account.id, mail.passwordChanged(at), at);
-      return mine ?? refuse('unauthenticated'); // it was ended meanwhile: the password is changed, the session stays gone
-    });
+    const change = () =>
+      store.transaction(async (tx) => {
+        if (!(await tx.accounts.replacePassword(account.id, seenHash, passwordHash, at))) return refuse('invalid-credentials');
+        const idleEndAt = idleEnd(at, session.absoluteEndAt, policy.lifetimes.sessions[session.transport]);
+        const mine = await tx.sessions.renewSecret(session.id, hashes, idleEndAt, at);
+        const ended = await tx.sessions.endAll(account.id, 'password-changed', at, session.id);
+        await tx.tickets.cancelAll(account.id, 'reset-password', at);
+        await tx.tickets.cancelAll(account.id, 'change-email', at);
+        await tx.tickets.cancelAll(account.id, 'pre-auth', at);
+        await tx.accounts.clearFailures([key.identifierHash]);
+        const about = { accountId: account.id, sessionId: session.id, details: { ended } };
+        await tx.audit.record(auditEvent(secrets, 'PASSWORD_CHANGED', client, at, about));
+        await tx.outbox.enqueue(account.id, mail.passwordChanged(at), at);
+        return mine ?? refuse('unauthenticated'); // it was ended meanwhile: the password is changed, the session stays gone
+      });
+    const renewed = await judged(needs, tried, change);
     courier.wake();
     if ('refused' in renewed) return renewed;
     return await grant(needs, { account, session: renewed, held, deviceCookie: null }, at);

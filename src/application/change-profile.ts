@@ -3,8 +3,9 @@ import { type Refusal, refuse } from '#domain/problems.ts';
 import { parseUsername, type Username } from '#domain/username.ts';
 import { auditEvent } from './audit.ts';
 import { mails } from './mails.ts';
+import type { Account } from './ports/accounts.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, Caller } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
 
 /** What is left out stays; null takes it away. */
 export type ProfileInput = { username?: string | null | undefined; displayName?: string | null | undefined };

@@ -4,8 +4,9 @@ import { covers, type Role } from '#domain/roles.ts';
 import { type ActingRefusal, actUpon, administrativeEvent, deny, lastAdmin } from './administration.ts';
 import { endAccess } from './end-access.ts';
 import { mails } from './mails.ts';
+import type { Account } from './ports/accounts.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, Caller } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
 
 export function changeRoles(needs: Needs<'store' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
   const { courier, clock } = needs;

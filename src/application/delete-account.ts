@@ -7,7 +7,7 @@ import { eraseAccount } from './erase-account.ts';
 import { type ChangeRefusal, changeFactors } from './factor-changes.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
-import type { Caller } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
 
 export function deleteAccount(needs: Needs<'store' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
   const { secrets, courier, clock, policy } = needs;

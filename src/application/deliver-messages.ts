@@ -1,10 +1,14 @@
 import { nextAttemptAt } from '#domain/delivery-retry.ts';
 import { NotTaken } from './ports/errors.ts';
+import type { ClaimedMessage, DeliveryFailure, Outbox } from './ports/outbox.ts';
 import type { Clock, Delivery, Email } from './ports/services.ts';
-import type { ClaimedMessage, DeliveryFailure, Outbox } from './ports/store.ts';
 
 /** A worker that dies holds its messages for this long, then another takes them. */
 const LEASE_SECONDS = 120;
+/** A lease is known by its end. Ends that no two claims share are as good as a name, and need no column. */
+const LEASE_SPREAD_MS = 1000;
+/** Of claims that were not answered; the oldest are forgotten first, and run out by themselves. */
+const MOST_LOST = 500;
 /**
  * An attempt ends before its lease does; the rest is for marking it, and for the clocks of workers that differ. It is long because
  * a server that looks at a mail for a minute before it takes it would otherwise be given it again and again.
@@ -28,6 +32,11 @@ export function deliverMessages({
 }) {
   /** Sent, but the database did not hear of it: told before anything else is claimed, so that they are not sent again. */
   const unmarked = new Map<string, string | null>();
+  /**
+   * Ends of claims whose answer never came. The database may have made them, or make them yet, when it thaws: their messages would
+   * wait for two minutes for a worker who does not know that it has them. Asked about until the lease is over by itself.
+   */
+  const lost = new Set<number>();
 
   async function markSent(id: string, providerId: string | null): Promise<void> {
     try {
@@ -47,7 +56,20 @@ export function deliverMessages({
     /** Takes what is due, at most `limits` of each kind. */
     async claim(limits: Record<ClaimedMessage['kind'], number>): Promise<ClaimedMessage[]> {
       for (const [id, providerId] of unmarked) await markSent(id, providerId);
-      return await outbox.claim(limits, LEASE_SECONDS, clock.now());
+      const at = clock.now();
+      for (const end of lost) if (end <= at.getTime() || lost.size > MOST_LOST) lost.delete(end);
+      if (lost.size > 0)
+        await outbox.release(
+          Array.from(lost, (end) => new Date(end)),
+          at,
+        );
+      const leasedUntil = new Date(at.getTime() + LEASE_SECONDS * 1000 - Math.floor(Math.random() * LEASE_SPREAD_MS));
+      try {
+        return await outbox.claim(limits, leasedUntil, at);
+      } catch (error) {
+        lost.add(leasedUntil.getTime());
+        throw error;
+      }
     },
 
     /**

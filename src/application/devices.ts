@@ -3,8 +3,11 @@ import { deviceKind } from '#domain/device.ts';
 import { after, REPORT_SIGN_IN_TTL_SECONDS } from '#domain/lifetimes.ts';
 import { networkOf } from '#domain/network.ts';
 import { mails } from './mails.ts';
+import type { DeviceNote, DeviceSighting, KnownDevice } from './ports/devices.ts';
+import type { OutboxMessage } from './ports/outbox.ts';
 import type { Needs } from './ports/services.ts';
-import type { DeviceNote, DeviceSighting, IssuedTicket, KnownDevice, OutboxMessage, Writes } from './ports/store.ts';
+import type { Writes } from './ports/store.ts';
+import type { IssuedTicket } from './ports/tickets.ts';
 
 /** What a client shows of its device before anybody knows who it is. */
 export function sightingOf({ secrets }: Needs<'secrets'>, { ip, userAgent, deviceToken }: Client): DeviceSighting {
@@ -32,7 +35,7 @@ export function deviceAtSignIn(
   client: Client,
   known: KnownDevice,
   at: Date,
-  { isTold }: { isTold: boolean } = { isTold: false },
+  { isTold }: { isTold: boolean },
 ): DeviceAtSignIn {
   const { secrets } = needs;
   const sighting = sightingOf(needs, client);
@@ -59,20 +62,10 @@ export function deviceAtSignIn(
   return { note, cookie, isNew, notice: { ticket, mail } };
 }
 
-/** Looks at the device of a sign-in and stores what it is now, in the transaction that opens the session. */
-export async function noteDevice(
-  needs: Needs<'secrets' | 'courier' | 'policy'>,
-  tx: Writes,
-  accountId: string,
-  client: Client,
-  at: Date,
-): Promise<DeviceAtSignIn> {
-  const known = await tx.devices.recognise(accountId, sightingOf(needs, client));
-  const device = deviceAtSignIn(needs, accountId, client, known, at);
-  await tx.devices.note(accountId, device.note, at);
-  if (device.notice) {
-    await tx.tickets.issue(device.notice.ticket, at);
-    await tx.outbox.enqueue(accountId, device.notice.mail, at);
-  }
-  return device;
+/** Stores what the device of a sign-in is now, in the transaction that opens the session. */
+export async function noteDevice(tx: Writes, accountId: string, { note, notice }: DeviceAtSignIn, at: Date): Promise<void> {
+  await tx.devices.note(accountId, note, at);
+  if (notice === null) return;
+  await tx.tickets.issue(notice.ticket, at);
+  await tx.outbox.enqueue(accountId, notice.mail, at);
 }

@@ -1,4 +1,5 @@
-import type { SessionEnd, Writes } from './ports/store.ts';
+import type { SessionEnd } from './ports/sessions.ts';
+import type { Writes } from './ports/store.ts';
 
 /**
  * What an account has lost must not live on in what it holds: its sessions end, with them every token of theirs (our own routes ask

@@ -1,8 +1,9 @@
 import type { Client } from '#domain/client.ts';
 import { auditEvent } from './audit.ts';
 import { failureLanes } from './login-identifier.ts';
+import type { Account } from './ports/accounts.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, Writes } from './ports/store.ts';
+import type { Writes } from './ports/store.ts';
 import { secondFactorLane } from './second-factor-throttle.ts';
 
 /**

@@ -1,9 +1,12 @@
 import { asOwnerSees, type OwnEvent } from '#domain/activity.ts';
 import type { Client } from '#domain/client.ts';
 import { auditEvent } from './audit.ts';
-import type { HeldDevice, HeldMessage, HeldSession, HeldTicket } from './ports/holdings.ts';
+import type { Account } from './ports/accounts.ts';
+import type { Authenticators } from './ports/authenticators.ts';
+import type { HeldDevice, HeldIdentity, HeldMessage, HeldSession, HeldTicket } from './ports/holdings.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, Authenticators, Caller, EventPosition } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
+import type { EventPosition } from './ports/store.ts';
 
 /** Read from the store when it is asked for, a page at a time: an account may have more events than fit in memory. */
 type Pages<T> = AsyncIterable<T[]>;
@@ -13,6 +16,7 @@ export type AccountExport = {
   account: Account & { hasPassword: boolean };
   authenticators: Authenticators;
   devices: HeldDevice[];
+  identities: HeldIdentity[];
   sessions: Pages<HeldSession>;
   tickets: Pages<HeldTicket>;
   messages: Pages<HeldMessage>;
@@ -29,10 +33,11 @@ export function exportAccount({ store, secrets, clock }: Needs<'store' | 'secret
     const { id } = account;
     const event = auditEvent(secrets, 'ACCOUNT_EXPORTED', client, at, { accountId: id, sessionId: session.id });
     await store.transaction((tx) => tx.audit.record(event));
-    const [current, authenticators, devices] = await Promise.all([
+    const [current, authenticators, devices, identities] = await Promise.all([
       store.read((records) => records.accounts.findWithPassword(id)),
       store.read((records) => records.authenticators.list(id)),
       store.read(({ holdings }) => holdings.devices(id)),
+      store.read(({ holdings }) => holdings.identities(id)),
     ]);
     const { passwordHash, ...known } = current ?? { ...account, passwordHash: null };
     const idOf = (last: { id: string }) => last.id;
@@ -41,6 +46,7 @@ export function exportAccount({ store, secrets, clock }: Needs<'store' | 'secret
       account: { ...known, hasPassword: passwordHash !== null },
       authenticators,
       devices,
+      identities,
       sessions: pages((after: string | null) => store.read(({ holdings }) => holdings.sessions(id, after, PAGE)), idOf),
       tickets: pages((after: string | null) => store.read(({ holdings }) => holdings.tickets(id, after, PAGE)), idOf),
       messages: pages((after: string | null) => store.read(({ holdings }) => holdings.messages(id, after, PAGE)), idOf),

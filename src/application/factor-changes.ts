@@ -4,8 +4,10 @@ import type { Client } from '#domain/client.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import { mails } from './mails.ts';
+import type { Account } from './ports/accounts.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, Caller, SessionWithProofs, Writes } from './ports/store.ts';
+import type { Caller, SessionWithProofs } from './ports/sessions.ts';
+import type { Writes } from './ports/store.ts';
 import { lowerSession } from './raise-session.ts';
 
 export type ChangeRefusal = Refusal<'unauthenticated' | 'account-suspended' | 'insufficient-user-authentication'>;

@@ -4,7 +4,7 @@ import type { Needs } from './ports/services.ts';
 import { sendLink } from './send-link.ts';
 
 /** Sends a reset link if the address has an account; a newer link kills older ones. The answer never tells. */
-export function forgotPassword(needs: Needs<'store' | 'secrets' | 'courier' | 'limiter' | 'clock' | 'policy'>) {
+export function forgotPassword(needs: Needs<'store' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
   return sendLink(needs, {
     purpose: 'reset-password',
     to: 'active',

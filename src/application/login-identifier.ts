@@ -1,8 +1,8 @@
 import { parseEmail } from '#domain/email.ts';
 import type { ThrottleKey } from '#domain/lockout.ts';
 import { networkOf } from '#domain/network.ts';
+import type { Account } from './ports/accounts.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account } from './ports/store.ts';
 
 export type LoginIdentifier = { kind: 'email' | 'username'; canonical: string };
 
@@ -10,6 +10,11 @@ export type LoginIdentifier = { kind: 'email' | 'username'; canonical: string };
 export function loginIdentifier(typed: string): LoginIdentifier {
   if (!typed.includes('@')) return { kind: 'username', canonical: typed.toLowerCase() };
   return { kind: 'email', canonical: parseEmail(typed)?.canonical ?? typed.toLowerCase() };
+}
+
+/** The same for a sign-in at another provider: an address is counted as here, a name of theirs is nobody's here. */
+export function providerIdentifier(typed: string): LoginIdentifier {
+  return typed.includes('@') ? loginIdentifier(typed) : { kind: 'username', canonical: `provider:${typed.toLowerCase()}` };
 }
 
 /**

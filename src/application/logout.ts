@@ -2,7 +2,7 @@ import type { Client } from '#domain/client.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import type { Needs } from './ports/services.ts';
-import type { Caller } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
 
 export function logout({ store, refreshTokens, secrets, clock }: Needs<'store' | 'refreshTokens' | 'secrets' | 'clock'>) {
   /**

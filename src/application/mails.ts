@@ -11,8 +11,8 @@ import {
 import { dress, type Letter } from '#domain/mail-layout.ts';
 import * as messages from '#domain/messages.ts';
 import type { Role } from '#domain/roles.ts';
+import type { OutboxMessage } from './ports/outbox.ts';
 import type { Needs } from './ports/services.ts';
-import type { OutboxMessage } from './ports/store.ts';
 
 /** A notice is worth sending for this long. */
 const NOTICE_TTL_SECONDS = 3 * 24 * 60 * 60;
@@ -48,6 +48,7 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
     accountExists: (at: Date) => notice('account-exists', accountExists, at),
     passwordChanged: (at: Date) => notice('password-changed', passwordChanged, at),
     passwordReset: (at: Date) => notice('password-reset', passwordReset, at),
+    passwordWithdrawn: (at: Date) => notice('password-withdrawn', messages.passwordWithdrawnMessage(productName, recoveryUrl), at),
     changeEmail: (token: string, at: Date): OutboxMessage =>
       seal(
         'change-email',

@@ -1,4 +1,5 @@
 import { usableFactors } from '#domain/assurance.ts';
+import type { AuditEvent } from '#domain/audit-event.ts';
 import type { Client } from '#domain/client.ts';
 import { after } from '#domain/lifetimes.ts';
 import { MOST_PASSKEYS } from '#domain/passkeys.ts';
@@ -6,8 +7,10 @@ import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
 import { CEREMONY_TTL_SECONDS } from '#domain/tickets.ts';
 import { assertion } from './assertion.ts';
 import { auditEvent } from './audit.ts';
+import { sightingOf } from './devices.ts';
 import { type MfaRequired, waitForSecondFactor } from './mfa-required.ts';
 import type { Needs } from './ports/services.ts';
+import { blockIfRisky, riskOfSignIn, weighed } from './respond-to-risk.ts';
 import { type Begun, grant, openSession, type SignedIn } from './start-session.ts';
 import { type Asker, whoAsks } from './who-asks.ts';
 
@@ -51,12 +54,16 @@ export function passkeySignIn(
     async signIn(credential: unknown, how: Omit<Begun, 'proofs'>, client: Client): Promise<SignedIn | MfaRequired | SignInRefusal> {
       const at = clock.now();
       const answer = await verify(credential, client, at);
+      const accountId = answer?.passkey.accountId ?? null;
+      let failure: AuditEvent | null = null;
       const isForSignIn = answer?.binding.preAuthId === undefined && answer?.binding.sessionId === undefined;
       const outcome = await store.transaction(async (tx) => {
         const account = answer && isForSignIn ? await tx.accounts.lock(answer.passkey.accountId) : null;
+        const known = await tx.signIns.signals(accountId, sightingOf(needs, client), at);
+        const risk = riskOfSignIn(known, { failuresBefore: known.passwordFailures });
         const failed = async (reason: string) => {
-          const about = { accountId: answer?.passkey.accountId ?? null, details: { method: 'webauthn', reason } };
-          await tx.audit.record(auditEvent(secrets, 'LOGIN_FAILED', client, at, about));
+          failure = weighed(auditEvent(secrets, 'LOGIN_FAILED', client, at, { accountId, details: { method: 'webauthn', reason } }), risk);
+          await tx.audit.record(failure);
         };
         if (answer === null || account === null) {
           await failed('wrong-credential');
@@ -80,15 +87,15 @@ export function passkeySignIn(
           (one) => one !== 'webauthn' && one !== 'recovery_code',
         );
         if (factor === 'passkey' && others.length > 0) {
-          const { ticket, waiting } = waitForSecondFactor(needs, { ...begun, client, methods: others }, at);
+          const { ticket, waiting } = waitForSecondFactor(needs, { ...begun, client, methods: others, rules: risk.rules }, at);
           await tx.tickets.issue({ ...ticket, accountId: account.id }, at);
-          await tx.audit.record(
-            auditEvent(secrets, 'MFA_REQUIRED', client, at, { accountId: account.id, details: { method: 'webauthn' } }),
-          );
+          const about = { accountId: account.id, details: { method: 'webauthn' } };
+          await tx.audit.record(weighed(auditEvent(secrets, 'MFA_REQUIRED', client, at, about), risk));
           return waiting;
         }
-        return await openSession(needs, tx, account, client, begun, at);
+        return await openSession(needs, tx, account, client, begun, { device: known.device, risk }, at);
       });
+      if (failure) await blockIfRisky(needs, failure, client, at);
       if ('refused' in outcome || 'preAuthToken' in outcome) return outcome;
       courier.wake();
       return await grant(needs, outcome, at);

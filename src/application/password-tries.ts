@@ -3,10 +3,13 @@ import type { Client } from '#domain/client.ts';
 import { secondsUntil } from '#domain/lifetimes.ts';
 import { EVERYWHERE } from '#domain/lockout.ts';
 import { type About, auditEvent } from './audit.ts';
+import type { CountedLane, PasswordTry } from './ports/hot-paths.ts';
 import type { Needs } from './ports/services.ts';
-import type { CountedLane, PasswordTry } from './ports/store.ts';
 
-/** Judges a try that was counted. One that nobody could judge (the queue is full) is taken back: a busy service locks nobody out. */
+/**
+ * Judges a try that was counted, or does what a right one is good for. One that came to nothing (the queue is full, the database is
+ * away) is taken back, if that can be: a bad day locks nobody out.
+ */
 export async function judged<T>({ store }: Needs<'store'>, tried: PasswordTry, judge: () => Promise<T>): Promise<T> {
   try {
     return await judge();

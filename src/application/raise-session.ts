@@ -1,6 +1,7 @@
 import { acrOf, amrOf, type Factor, type Proof, withoutFactors, withProof } from '#domain/assurance.ts';
 import type { Needs } from './ports/services.ts';
-import type { Session, SessionWithProofs, Writes } from './ports/store.ts';
+import type { Session, SessionWithProofs } from './ports/sessions.ts';
+import type { Writes } from './ports/store.ts';
 import { renewCookie, type SessionCookie } from './session-cookie.ts';
 
 /**

@@ -6,7 +6,7 @@ import { auditEvent } from './audit.ts';
 import { accountLane } from './login-identifier.ts';
 import { failureEvents, judged } from './password-tries.ts';
 import type { Needs } from './ports/services.ts';
-import type { Caller, Session } from './ports/store.ts';
+import type { Caller, Session } from './ports/sessions.ts';
 import { type Claim, type GivenFactor, type ProofNeeds, proveSecondFactor } from './prove-second-factor.ts';
 import { raiseSession } from './raise-session.ts';
 import { secondFactorThrottle, type Try } from './second-factor-throttle.ts';
@@ -89,12 +89,14 @@ export function reauthenticate(needs: ProofNeeds & Needs<'passwords' | 'accessTo
       if (isRefusal(begun)) return begun;
       tried = begun;
     }
-    const claim =
-      'password' in given ? await provePassword(given.password, caller, client, at) : await proveOther(given, caller, client, at);
-    if (isRefusal(claim)) return claim;
-    const outcome = claim && (await raise(claim, method, caller, client, at));
+    const proved = async () => {
+      const claim =
+        'password' in given ? await provePassword(given.password, caller, client, at) : await proveOther(given, caller, client, at);
+      return claim === null || isRefusal(claim) ? claim : await raise(claim, method, caller, client, at);
+    };
+    const outcome = await (tried ? throttle.judged(caller.account.id, tried, proved) : proved());
     if (outcome === null) {
-      if (tried) await throttle.fail(tried, 'REAUTHENTICATION_FAILED', client, at, wrong(method, caller));
+      if (tried) await throttle.fail(tried, auditEvent(secrets, 'REAUTHENTICATION_FAILED', client, at, wrong(method, caller)));
       return refuse('invalid-code');
     }
     if (isRefusal(outcome)) return outcome;

@@ -6,7 +6,8 @@ import { auditEvent } from './audit.ts';
 import { type ChangeRefusal, changeFactors } from './factor-changes.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
-import type { Caller, Writes } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
+import type { Writes } from './ports/store.ts';
 
 /** A set of codes and the way to make it the account's, instead of the one before. The codes are shown once, and never stored. */
 export function newRecoveryCodes({ secrets }: Needs<'secrets'>) {

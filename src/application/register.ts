@@ -1,13 +1,13 @@
 import type { Client } from '#domain/client.ts';
 import { parseEmail } from '#domain/email.ts';
 import { after, VERIFY_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
-import { type Refusal, refuse } from '#domain/problems.ts';
+import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
 import { parseUsername } from '#domain/username.ts';
 import { auditEvent } from './audit.ts';
 import { weakPassword } from './choose-password.ts';
 import { mails } from './mails.ts';
-import { mayMail } from './may-mail.ts';
-import type { Needs } from './ports/services.ts';
+import { mailbox, mayMail } from './may-mail.ts';
+import type { Allowance, Needs } from './ports/services.ts';
 
 export type RegisterInput = {
   email: string;
@@ -21,8 +21,8 @@ export type RegisterInput = {
 type Registered = { status: 'verification_required' };
 const REGISTERED: Registered = { status: 'verification_required' };
 
-export function register(needs: Needs<'store' | 'passwords' | 'commonPasswords' | 'secrets' | 'courier' | 'limiter' | 'clock' | 'policy'>) {
-  const { store, passwords, secrets, courier, limiter, clock, policy } = needs;
+export function register(needs: Needs<'store' | 'passwords' | 'commonPasswords' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
+  const { store, passwords, secrets, courier, clock, policy } = needs;
   const mail = mails(needs);
 
   /**
@@ -33,7 +33,8 @@ export function register(needs: Needs<'store' | 'passwords' | 'commonPasswords' 
   return async (
     input: RegisterInput,
     client: Client,
-  ): Promise<Registered | Refusal<'invalid-request' | 'password-policy' | 'username-taken' | 'conflict'>> => {
+    allowance: Allowance,
+  ): Promise<Registered | Refusal<'rate-limited' | 'invalid-request' | 'password-policy' | 'username-taken' | 'conflict'>> => {
     const at = clock.now();
     const email = parseEmail(input.email);
     if (email === undefined) return invalid('/email', 'It is not an e-mail address.');
@@ -41,6 +42,8 @@ export function register(needs: Needs<'store' | 'passwords' | 'commonPasswords' 
     if (username === undefined) return invalid('/username', 'It is not a user name.');
 
     if (input.honeypot !== '') {
+      const { refusal } = await allowance.take([]);
+      if (refusal) return refusal;
       await passwords.hash(input.password); // as slow as for a person: a program learns nothing from the time either
       const event = auditEvent(secrets, 'SUSPICIOUS_ACTIVITY', client, at, { details: { reason: 'honeypot', route: 'register' } });
       await store.transaction((tx) => tx.audit.record(event));
@@ -57,9 +60,14 @@ export function register(needs: Needs<'store' | 'passwords' | 'commonPasswords' 
       if (taken.email && policy.revealRegistrationConflicts) return refuse('conflict', { detail: 'The address has an account already.' });
     }
 
-    const passwordHash = await passwords.hash(input.password);
+    const allowed = await mayMail(needs, allowance, email.canonical);
+    if (isRefusal(allowed)) return allowed;
+    const passwordHash = await passwords.hash(input.password).catch(async (error) => {
+      // Shed, not refused: whoever tries again later shall get the mail.
+      if (allowed) await allowance.giveBack(mailbox(secrets, email.canonical));
+      throw error;
+    });
     const ticket = secrets.ticket();
-    const allowed = await mayMail({ limiter, secrets }, email.canonical);
     const outcome = await store.hot.register({
       accountId: secrets.id(),
       email,

@@ -4,7 +4,7 @@ import type { Needs } from './ports/services.ts';
 import { sendLink } from './send-link.ts';
 
 /** Sends a new confirmation link if the address waits for one. The answer never tells. */
-export function resendVerification(needs: Needs<'store' | 'secrets' | 'courier' | 'limiter' | 'clock' | 'policy'>) {
+export function resendVerification(needs: Needs<'store' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
   return sendLink(needs, {
     purpose: 'verify-email',
     to: 'unverified',

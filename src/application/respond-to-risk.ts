@@ -1,26 +1,35 @@
-import type { AuditEvent } from '#domain/audit-event.ts';
+import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
 import type { Client } from '#domain/client.ts';
 import { parseNetwork, writeNetwork } from '#domain/ip-blocks.ts';
 import { isLocal, networkOf } from '#domain/network.ts';
-import { BLOCK_SECONDS, RESPONSES, type Risk, riskOf, scoreOf } from '#domain/risk.ts';
+import { BLOCK_SECONDS, networkScoreOf, RESPONSES, type Risk, type RiskRule, riskOf, scoreOf } from '#domain/risk.ts';
 import { auditEvent } from './audit.ts';
+import type { SignInSignals } from './ports/hot-paths.ts';
 import type { Needs } from './ports/services.ts';
-import type { SignInLookup } from './ports/store.ts';
 
-/** The risk of a sign-in by what its look-up found. */
-export function riskOfSignIn({ account, tried, device, signals }: SignInLookup, isHoneypotFilled: boolean): Risk {
-  const hasDevices = account !== null && (device.by !== 'new' || device.hasOthers);
-  return riskOf({
+/** The risk of a step of a sign-in by what its look-up found. */
+export function riskOfSignIn(
+  { device, signals }: SignInSignals,
+  { failuresBefore, isHoneypotFilled = false, before = [] }: { failuresBefore: number; isHoneypotFilled?: boolean; before?: RiskRule[] },
+): Risk {
+  const hasDevices = device.by !== 'new' || device.hasOthers;
+  const known = {
     ...signals,
+    failuresBefore,
     isHoneypotFilled,
     isNewDevice: hasDevices && device.by === 'new',
     isNewNetwork: hasDevices && device.by !== 'cookie' && !signals.isKnownNetwork,
-    failuresBefore: tried.lanes[0].failures - 1,
-  });
+  };
+  return riskOf(known, before);
+}
+
+/** What follows from the risk of a sign-in that succeeds. */
+export function responsesTo({ points }: Risk): { isTold: boolean; stepsUp: boolean } {
+  return { isTold: points >= RESPONSES.mail.from, stepsUp: points >= RESPONSES.stepUp.from };
 }
 
 /** The event with its score, and the rules that made it. */
-export function weighed(event: AuditEvent, risk: Risk): AuditEvent {
+export function weighed<Event extends AuditEvent>(event: Event, risk: Risk): Event {
   if (risk.rules.length === 0) return event;
   return { ...event, risk: scoreOf(event.risk, risk), details: { ...event.details, rules: risk.rules } };
 }
@@ -36,7 +45,9 @@ export async function blockIfRisky(
   at: Date,
 ): Promise<void> {
   const network = parseNetwork(networkOf(client.ip));
-  if (failed.risk < RESPONSES.block.from || typeof network === 'string' || isLocal(networkOf(client.ip))) return;
+  const rules = Array.isArray(failed.details['rules']) ? failed.details['rules'].map(String) : [];
+  const score = networkScoreOf(AUDIT_EVENTS[failed.type].risk, rules);
+  if (score < RESPONSES.block.from || typeof network === 'string' || isLocal(networkOf(client.ip))) return;
   const block = { id: secrets.id(), network: writeNetwork(network), reason: 'Too many wrong sign-ins', createdBy: null, createdAt: at };
   await store.transaction(async (tx) => {
     const added = await tx.ipBlocks.add({ ...block, origin: 'automatic', endsAt: endOf(at) });

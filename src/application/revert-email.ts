@@ -2,7 +2,7 @@ import type { Client } from '#domain/client.ts';
 import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import type { Needs } from './ports/services.ts';
-import type { EmailRevert } from './ports/store.ts';
+import type { EmailRevert } from './ports/tickets.ts';
 import { findForTakingBack, takeBack } from './take-back.ts';
 
 export function revertEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'clock' | 'policy'>) {

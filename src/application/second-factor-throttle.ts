@@ -1,16 +1,13 @@
-import type { AuditEventType } from '#domain/audit-event.ts';
-import { AUDIT_EVENTS } from '#domain/audit-event.ts';
-import type { Client } from '#domain/client.ts';
+import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
 import { secondsUntil } from '#domain/lifetimes.ts';
 import { SECOND_FACTOR_TRIES, type ThrottleKey } from '#domain/lockout.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
-import { type About, auditEvent } from './audit.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
 import type { GivenFactor } from './prove-second-factor.ts';
 
 /** One try that was counted; `isLocking` when no other may follow for a while unless this one is right. */
-export type Try = { isLocking: boolean };
+export type Try = { isLocking: boolean; failuresBefore: number };
 
 /**
  * Second factors tried on one account, counted over all its sign-ins, tickets, factors and networks: neither a new sign-in nor a
@@ -40,18 +37,29 @@ export function secondFactorThrottle(needs: Needs<'store' | 'secrets' | 'courier
           retryAfterSeconds: lockSeconds,
         });
       }
-      return { isLocking: tried.count % perLock === 0 };
+      return { isLocking: tried.count % perLock === 0, failuresBefore: tried.count - 1 };
+    },
+
+    /** Judges a try that was counted. One that nobody could judge is taken back: an outage locks nobody out who has the factor. */
+    async judged<T>(accountId: string, { isLocking, failuresBefore }: Try, judge: () => Promise<T>): Promise<T> {
+      try {
+        return await judge();
+      } catch (error) {
+        const lane = { ...keyOf(accountId), failures: failuresBefore + 1, lockedUntil: null, isRefused: false, isLocking };
+        await store.transaction((tx) => tx.throttles.takeBack({ lanes: [lane], lockedUntil: null, isWithheld: false }));
+        throw error;
+      }
     },
 
     /** The try was wrong. Its owner gets a mail when it locks: somebody has the first factor. */
-    async fail(tried: Try, type: AuditEventType, client: Client, at: Date, about: About & { accountId: string }): Promise<void> {
+    async fail(tried: Try, event: AuditEvent & { accountId: string }): Promise<void> {
+      const { occurredAt: at } = event;
       await store.transaction(async (tx) => {
-        const event = auditEvent(secrets, type, client, at, about);
         await tx.audit.record(event);
         if (!tried.isLocking) return;
         const details = { lock_seconds: SECOND_FACTOR_TRIES.lockSeconds };
         await tx.audit.record({ ...event, id: secrets.id(), type: 'MFA_LOCKED', risk: AUDIT_EVENTS.MFA_LOCKED.risk, details });
-        await tx.outbox.enqueue(about.accountId, mail.secondFactorLocked(at), at);
+        await tx.outbox.enqueue(event.accountId, mail.secondFactorLocked(at), at);
       });
       if (tried.isLocking) courier.wake();
     },

@@ -2,11 +2,12 @@ import type { AuditEventType } from '#domain/audit-event.ts';
 import type { Client } from '#domain/client.ts';
 import { parseEmail } from '#domain/email.ts';
 import { after } from '#domain/lifetimes.ts';
+import { isRefusal, type Refusal } from '#domain/problems.ts';
 import type { TicketPurpose } from '#domain/tickets.ts';
 import { auditEvent } from './audit.ts';
 import { mayMail } from './may-mail.ts';
-import type { Needs } from './ports/services.ts';
-import type { OutboxMessage } from './ports/store.ts';
+import type { OutboxMessage } from './ports/outbox.ts';
+import type { Allowance, Needs } from './ports/services.ts';
 
 export type Link = {
   purpose: TicketPurpose;
@@ -20,16 +21,14 @@ export type Link = {
  * Mails a link that a stranger may ask for. Whether the address has an account shows neither in the answer nor in the number
  * of statements (ASVS 6.3.8); a recipient who had enough of them gets none.
  */
-export function sendLink(
-  needs: Needs<'store' | 'secrets' | 'courier' | 'limiter' | 'clock'>,
-  { purpose, to, ttlSeconds, event, mail }: Link,
-) {
+export function sendLink(needs: Needs<'store' | 'secrets' | 'courier' | 'clock'>, { purpose, to, ttlSeconds, event, mail }: Link) {
   const { store, secrets, courier, clock } = needs;
-  return async (address: string, client: Client): Promise<void> => {
+  return async (address: string, client: Client, allowance: Allowance): Promise<null | Refusal<'rate-limited'>> => {
     const at = clock.now();
     const email = parseEmail(address);
-    if (email === undefined) return;
-    const allowed = await mayMail(needs, email.canonical);
+    if (email === undefined) return null;
+    const allowed = await mayMail(needs, allowance, email.canonical);
+    if (isRefusal(allowed)) return allowed;
     const ticket = secrets.ticket();
     await store.hot.sendLink({
       email,
@@ -40,5 +39,6 @@ export function sendLink(
       at,
     });
     courier.wake();
+    return null;
   };
 }

@@ -1,6 +1,7 @@
 import { secondsUntil } from '#domain/lifetimes.ts';
 import type { Needs } from './ports/services.ts';
-import type { Session, Writes } from './ports/store.ts';
+import type { Session } from './ports/sessions.ts';
+import type { Writes } from './ports/store.ts';
 
 /** What a browser gets to hold a session by, and what its pages show to use it. */
 export type SessionCookie = { value: string; csrfToken: string; maxAgeSeconds: number };

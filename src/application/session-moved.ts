@@ -3,7 +3,7 @@ import { deviceKind } from '#domain/device.ts';
 import { auditEvent } from './audit.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
-import type { Session } from './ports/store.ts';
+import type { Session } from './ports/sessions.ts';
 
 export function sessionMoved(needs: Needs<'store' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
   const { store, secrets, courier, clock, policy } = needs;

@@ -2,7 +2,7 @@ import type { Client } from '#domain/client.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { auditEvent } from './audit.ts';
 import type { Needs } from './ports/services.ts';
-import type { Session } from './ports/store.ts';
+import type { Session } from './ports/sessions.ts';
 
 /** More live sessions than anyone looks through; the newest are shown. */
 export const MOST_LISTED = 100;

@@ -4,8 +4,9 @@ import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
 import { SMS_CODE_TRIES } from '#domain/tickets.ts';
 import { auditEvent } from './audit.ts';
 import { type ChangeRefusal, changeFactors, factorEnrolled, factorRemoved, lastFactor } from './factor-changes.ts';
-import type { Needs } from './ports/services.ts';
-import type { Caller, SmsEnrolment } from './ports/store.ts';
+import type { Allowance, Needs } from './ports/services.ts';
+import type { Caller } from './ports/sessions.ts';
+import type { SmsEnrolment } from './ports/tickets.ts';
 import { raiseSession } from './raise-session.ts';
 import { newRecoveryCodes } from './recovery-codes.ts';
 import { secondFactorThrottle } from './second-factor-throttle.ts';
@@ -14,7 +15,7 @@ import type { Enrolled } from './totp.ts';
 import { type Asker, whoAsks } from './who-asks.ts';
 
 /** A phone as a second factor: a restricted authenticator (63B-4 3.2.9), offered beside stronger ones and off in `strict`. */
-export function smsMfa(needs: Needs<'store' | 'secrets' | 'phoneNumbers' | 'limiter' | 'csrfTokens' | 'courier' | 'clock' | 'policy'>) {
+export function smsMfa(needs: Needs<'store' | 'secrets' | 'phoneNumbers' | 'csrfTokens' | 'courier' | 'clock' | 'policy'>) {
   const { store, secrets, phoneNumbers, courier, clock, policy } = needs;
   const send = sendSmsCode(needs);
   const throttle = secondFactorThrottle(needs);
@@ -31,6 +32,7 @@ export function smsMfa(needs: Needs<'store' | 'secrets' | 'phoneNumbers' | 'limi
       { account, session }: Caller,
       typed: string,
       client: Client,
+      allowance: Allowance,
     ): Promise<null | SendRefusal | Refusal<'forbidden' | 'invalid-request'>> {
       if (!policy.secondFactors.allowsSms) {
         return refuse('forbidden', { detail: 'SMS is no second factor here: use a passkey or an authenticator app.' });
@@ -42,7 +44,7 @@ export function smsMfa(needs: Needs<'store' | 'secrets' | 'phoneNumbers' | 'limi
       }
       const context: SmsEnrolment = { number, sessionId: session.id };
       const ticket = { purpose: 'sms-enrolment' as const, accountId: account.id, boundTo: account.id, context };
-      return await send(ticket, number, client, clock.now());
+      return await send(ticket, number, client, allowance, clock.now());
     },
 
     /** The phone is a factor from now on. @returns recovery codes when the account had no second factor */
@@ -75,6 +77,7 @@ export function smsMfa(needs: Needs<'store' | 'secrets' | 'phoneNumbers' | 'limi
     async sendCode(
       asker: Asker,
       client: Client,
+      allowance: Allowance,
     ): Promise<
       null | SendRefusal | Refusal<'invalid-token' | 'unauthenticated' | 'account-suspended' | 'account-locked' | 'conflict' | 'forbidden'>
     > {
@@ -88,7 +91,7 @@ export function smsMfa(needs: Needs<'store' | 'secrets' | 'phoneNumbers' | 'limi
       const phone = await store.read((records) => records.authenticators.findPhone(accountId));
       if (phone === null) return refuse('conflict', { detail: 'No phone is enrolled.' });
       const boundTo = binding.preAuthId ?? binding.sessionId ?? '';
-      return await send({ purpose: 'sms-code', accountId, boundTo, context: binding }, phone.number, client, at);
+      return await send({ purpose: 'sms-code', accountId, boundTo, context: binding }, phone.number, client, allowance, at);
     },
 
     async disable(caller: Caller, client: Client): Promise<null | Refusal<'conflict'> | ChangeRefusal> {

@@ -1,11 +1,17 @@
 import { acrOf, amrOf, type Proof } from '#domain/assurance.ts';
+import type { AuditEvent } from '#domain/audit-event.ts';
 import type { Client } from '#domain/client.ts';
 import { after, idleEnd, secondsUntil, type Transport } from '#domain/lifetimes.ts';
+import type { Risk } from '#domain/risk.ts';
 import { auditEvent } from './audit.ts';
 import type { DeviceAtSignIn } from './devices.ts';
-import { noteDevice } from './devices.ts';
+import { deviceAtSignIn, noteDevice } from './devices.ts';
+import type { Account } from './ports/accounts.ts';
+import type { KnownDevice } from './ports/devices.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, NewSession, Session, SessionSecret, Writes } from './ports/store.ts';
+import type { NewSession, Session, SessionSecret } from './ports/sessions.ts';
+import type { Writes } from './ports/store.ts';
+import { responsesTo, weighed } from './respond-to-risk.ts';
 import { cookieOf, type SessionCookie } from './session-cookie.ts';
 
 /** What a program holds of a session: a short access token for every service, a refresh token for us alone. */
@@ -26,6 +32,9 @@ export type SignedIn = (Tokens | BrowserSession) & { deviceCookie: string | null
 
 /** What was proved at a sign-in, and how its session will be held. */
 export type Begun = { transport: Transport; device: string | null; proofs: Proof[] };
+
+/** A sign-in as it was judged: on which device, and how risky. */
+export type SignInJudged = { device: KnownDevice; risk: Risk };
 
 /** What the client alone will have; the row keeps its hash. */
 export type Held = { refreshSecret: Buffer } | { cookieValue: string };
@@ -48,7 +57,7 @@ export function newSession(
   { transport, device, proofs }: Begun,
   { note }: Pick<DeviceAtSignIn, 'note'>,
   at: Date,
-  { stepsUp }: { stepsUp: boolean } = { stepsUp: false },
+  { stepsUp, authenticatedAt = at }: { stepsUp: boolean; authenticatedAt?: Date },
 ): { session: NewSession; held: Held } {
   const { held, hashes } = newSecret(needs, transport);
   const lifetime = needs.policy.lifetimes.sessions[transport];
@@ -67,7 +76,7 @@ export function newSession(
     acr: acrOf(proofs),
     proofs,
     // A sign-in that nobody would swear to is no recent authentication: what asks for one asks first.
-    authTime: stepsUp ? after(at, -needs.policy.secondFactors.stepUpMaxAgeSeconds - 1) : at,
+    authTime: stepsUp ? after(at, -needs.policy.secondFactors.stepUpMaxAgeSeconds - 1) : authenticatedAt < at ? authenticatedAt : at,
     createdAt: at,
     lastSeenAt: at,
     idleEndAt: idleEnd(at, absoluteEndAt, lifetime),
@@ -82,9 +91,12 @@ export function replacedBy({ secrets }: Needs<'secrets'>, transport: Transport, 
   return transport === 'cookie' && sessionToken !== null ? secrets.ticketHash(sessionToken) : null;
 }
 
+/** What another provider knows of a sign-in: when it was proved there, and how, for its event. */
+export type Circumstances = { authenticatedAt?: Date; how?: AuditEvent['details'] };
+
 /**
  * Opens a session in the transaction of whatever signed its user in; the account is locked. Its device is noted, the session that
- * the browser held ends, and so do the oldest beyond MAX_SESSIONS_PER_USER.
+ * the browser held ends, and so do the oldest beyond MAX_SESSIONS_PER_USER. A risky one is told of, or begins as if long ago.
  */
 export async function openSession(
   needs: Needs<'secrets' | 'courier' | 'policy'>,
@@ -92,17 +104,21 @@ export async function openSession(
   account: Account,
   client: Client,
   begun: Begun,
+  { device: known, risk }: SignInJudged,
   at: Date,
+  { authenticatedAt = at, how = {} }: Circumstances = {},
 ): Promise<{ account: Account; session: Session; held: Held; deviceCookie: string }> {
   const { secrets, policy } = needs;
-  const device = await noteDevice(needs, tx, account.id, client, at);
-  const { session, held } = newSession(needs, account.id, client, begun, device, at);
+  const responses = responsesTo(risk);
+  const device = deviceAtSignIn(needs, account.id, client, known, at, responses);
+  await noteDevice(tx, account.id, device, at);
+  const { session, held } = newSession(needs, account.id, client, begun, device, at, { ...responses, authenticatedAt });
   await tx.sessions.open(session, replacedBy(needs, begun.transport, client));
   const about = { accountId: account.id, sessionId: session.id };
   const ended = policy.sessions.most > 0 ? await tx.sessions.endBeyond(account.id, policy.sessions.most, at) : 0;
   if (ended > 0) await tx.audit.record(auditEvent(secrets, 'SESSIONS_SUPERSEDED', client, at, { ...about, details: { ended } }));
   const details = { method: session.amr.join('+'), transport: session.transport, new_device: device.isNew };
-  await tx.audit.record(auditEvent(secrets, 'LOGIN_SUCCEEDED', client, at, { ...about, details }));
+  await tx.audit.record(weighed(auditEvent(secrets, 'LOGIN_SUCCEEDED', client, at, { ...about, details: { ...details, ...how } }), risk));
   return { account, session, held, deviceCookie: device.cookie };
 }
 

@@ -5,8 +5,11 @@ import { after, RESET_PASSWORD_TTL_SECONDS } from '#domain/lifetimes.ts';
 import type { TicketPurpose } from '#domain/tickets.ts';
 import { recordDisplaced } from './erase-account.ts';
 import { mails } from './mails.ts';
+import type { Account } from './ports/accounts.ts';
 import type { Needs } from './ports/services.ts';
-import type { Account, SessionEnd, TicketContext, Writes } from './ports/store.ts';
+import type { SessionEnd } from './ports/sessions.ts';
+import type { Writes } from './ports/store.ts';
+import type { TicketContext } from './ports/tickets.ts';
 
 /** What a session, or whoever reads the mail of an account for a while, can have begun or asked for. */
 const BEGUN = [
@@ -85,6 +88,6 @@ export async function takeBack(
   await tx.tickets.issue({ ...issued, expiresAt: after(at, RESET_PASSWORD_TTL_SECONDS) }, at);
   const way = email === null ? mail.resetPassword(reset.token, at) : mail.emailReverted(reset.token, at);
   await tx.outbox.enqueue(account.id, way, at);
-  if (isElsewhere) await tx.outbox.enqueue(account.id, mail.emailTakenBack(at), at, account.email);
+  if (isElsewhere) await tx.outbox.enqueue(account.id, mail.emailTakenBack(at), at, { recipient: account.email });
   return { ended };
 }

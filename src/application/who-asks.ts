@@ -2,7 +2,7 @@ import type { Client } from '#domain/client.ts';
 import { type Refusal, refuse } from '#domain/problems.ts';
 import { type CeremonyBinding, isSameClient, PRE_AUTH_TRIES, type PreAuth } from '#domain/tickets.ts';
 import type { Needs } from './ports/services.ts';
-import type { Caller } from './ports/store.ts';
+import type { Caller } from './ports/sessions.ts';
 
 /** Who may have a code or a challenge for a known account: a sign-in that waits, or a signed-in user who steps up. */
 export type Asker = { preAuthToken: string } | { caller: Caller };

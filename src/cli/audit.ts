@@ -18,9 +18,10 @@ import { ecsLine } from '#infrastructure/stdout/audit-lines.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { versionOfPackage } from '../version.ts';
 import { type Command, type Output, UsageMistake } from './command.ts';
+import { counting } from './progress.ts';
 import { withDatabase } from './with-database.ts';
 
-const PROGRESS_EVERY = 100_000;
+const TAIL_BATCH = 1000;
 const TAIL_PAUSE_MS = 1000;
 const DROP_PAUSE_MS = 500;
 
@@ -70,7 +71,7 @@ Examples:
     const chain = chainOf(config, values['key-file'] ?? []);
     const say = (result: object, line: string) => out.print(values.json ? JSON.stringify(result) : line);
     if (verb === 'verify' && values.archive === undefined) return verifyLive(config, chain, headIn(values.head), out, say);
-    if (verb === 'verify') return verifyArchives(await archiveOf(config, values.from), chain, values.archive ?? 'all', out, say);
+    if (verb === 'verify') return verifyArchives(await archiveOf(config, values.from), chain, values.archive ?? 'all', say);
     if (verb === 'archive') return archive(config, chain, daysIn(values['older-than'], config), out, say);
     if (verb === 'restore') return restore(config, chain, await archiveOf(config, values.from), monthIn(month), out, say);
     if (verb === 'tail') return tail(config, wholeNumber(values.lines ?? '20', '--lines'), values, out);
@@ -82,7 +83,7 @@ type Say = (result: object, line: string) => void;
 
 async function verifyLive(config: Config, chain: AuditChain, head: Head | null, out: Output, say: Say): Promise<number> {
   const verdict = await withDatabase(config, out.complain, (database) =>
-    verifyTrail({ trail: postgresAuditTrail(database), chain, onProgress: progress(out, 'events proved') })(head),
+    counting('events proved', (onProgress) => verifyTrail({ trail: postgresAuditTrail(database), chain, onProgress })(head)),
   );
   const ending = verdict.head ? `; head ${verdict.head.number}:${verdict.head.mac}` : '';
   const good = `The audit trail is unbroken: ${verdict.sealed} events under ${verdict.seals} seals, ${verdict.waiting} wait for one${ending}`;
@@ -90,12 +91,14 @@ async function verifyLive(config: Config, chain: AuditChain, head: Head | null, 
   return verdict.broken ? 1 : 0;
 }
 
-async function verifyArchives(store: ArchiveStore, chain: AuditChain, which: string, out: Output, say: Say): Promise<number> {
+async function verifyArchives(store: ArchiveStore, chain: AuditChain, which: string, say: Say): Promise<number> {
   const months = which === 'all' ? await monthsIn(store) : [monthIn(which)];
   if (months.length === 0) throw new Error(`There is no archive at ${store.location}.`);
   let isBroken = false;
   for (const month of months) {
-    const { broken, manifest } = await verifyArchive({ store, chain, onProgress: progress(out, `events of ${month} proved`) })(month);
+    const { broken, manifest } = await counting(`events of ${month} proved`, (onProgress) =>
+      verifyArchive({ store, chain, onProgress })(month),
+    );
     isBroken ||= broken !== null;
     const good = `${month} is unbroken: ${manifest?.events.count} events`;
     say({ month, broken, events: manifest?.events.count ?? null }, broken ? `BROKEN: ${month}: ${inWords(broken)}` : good);
@@ -109,16 +112,17 @@ async function archive(config: Config, chain: AuditChain, days: number, out: Out
     const trail = postgresAuditTrail(database);
     const clock = { now: () => new Date() };
     const seal = sealAudit({ trail, chain, clock });
-    const tell = progress(out, 'events written');
     const pause = () => delay(DROP_PAUSE_MS);
-    const onProgress = (_: string, events: number) => tell(events);
-    const archives = archiveAudit({ trail, store, chain, clock, madeBy: `latchkey ${versionOfPackage()}`, seal, pause, onProgress });
+    const needs = { trail, store, chain, clock, madeBy: `latchkey ${versionOfPackage()}`, seal, pause };
+    const archives = archiveAudit(needs);
     const months = await archives.due(days);
     if (months.length === 0) out.complain(`No month ended more than ${days} days ago.`);
     let isDone = true;
     for (const month of months) {
       try {
-        const done = await archives.archive(month);
+        const done = await counting(`events of ${month} written`, (tell) =>
+          archiveAudit({ ...needs, onProgress: (_, events) => tell(events) }).archive(month),
+        );
         isDone &&= done.state === 'archived';
         const where = done.state === 'archived' ? 'and gone from the database' : 'and still in the database, which is busy: try again';
         say(done, `${month}: ${done.events} events are at ${store.location} ${where}`);
@@ -135,7 +139,7 @@ async function archive(config: Config, chain: AuditChain, days: number, out: Out
 
 async function restore(config: Config, chain: AuditChain, store: ArchiveStore, month: string, out: Output, say: Say): Promise<number> {
   const result = await withDatabase(config, out.complain, (database) =>
-    restoreAudit({ store, chain, restored: restoredTable(database), onProgress: progress(out, 'events loaded') })(month),
+    counting('events loaded', (onProgress) => restoreAudit({ store, chain, restored: restoredTable(database), onProgress })(month)),
   );
   if ('table' in result) {
     say(result, `${result.events} events of ${month} are in ${result.table}, proved and read back; drop it when you are done`);
@@ -156,7 +160,7 @@ async function tail(config: Config, count: number, { follow, ecs }: { follow?: b
       last = rows.at(-1) ?? last;
       if (!follow) return 0;
       if (rows.length === 0) await delay(TAIL_PAUSE_MS);
-      rows = await trail.settled(last, PROGRESS_EVERY / 100);
+      rows = await trail.settled(last, TAIL_BATCH);
     }
   });
 }
@@ -200,15 +204,6 @@ function daysIn(text: string | undefined, config: Config): number {
 function wholeNumber(text: string, name: string): number {
   if (!/^\d{1,6}$/.test(text)) throw new UsageMistake(`${name} is a whole number.`);
   return Number(text);
-}
-
-function progress(out: Output, what: string): (count: number) => void {
-  let told = 0;
-  return (count) => {
-    if (count - told < PROGRESS_EVERY) return;
-    told = count;
-    out.complain(`… ${count} ${what}`);
-  };
 }
 
 function inWords(broken: Broken): string {

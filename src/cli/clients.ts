@@ -15,8 +15,9 @@ create  makes credentials for HTTP Basic; the secret is shown this once
 list    who has some, and who had
 revoke  from the next request on they are no use
 
-Example:
-  latchkey clients create --name orders --json > /run/secrets/orders-client.json`,
+Examples:
+  latchkey clients create --name orders --json > /run/secrets/orders-client.json
+  latchkey clients list --json | jq -r '.[] | select(.revoked_at == null) | .client_id'`,
 
   async run(args, out) {
     const [verb, ...rest] = args;

@@ -1,14 +1,20 @@
 import { parseArgs } from 'node:util';
-import { type KeyRing, rotated, secondsUntilRotatable } from '#domain/key-rotation.ts';
-import { addKey, createKeyFolder, readKeyFolder, writeKeyRing } from '#infrastructure/crypto/key-folder.ts';
+import type { Clock } from '#application/ports/services.ts';
+import { type KeyRing, PUBLISH_LEAD_SECONDS, retired, rotated, secondsUntilRotatable } from '#domain/key-rotation.ts';
+import { LONGEST_ACCESS_TOKEN_MINUTES } from '#domain/lifetimes.ts';
+import { addKey, createKeyFolder, readKeyFolder, whileLocked, writeKeyRing } from '#infrastructure/crypto/key-folder.ts';
 import { ALGORITHMS, type Algorithm } from '#infrastructure/crypto/signing-key.ts';
 import { type Config, loadConfig } from '../config.ts';
+import { askedOfSsm } from '../ssm-settings.ts';
 import { type Command, type Output, table, UsageMistake } from './command.ts';
 
-/** The signing keys in KEYS_DIR. Running services pick a change up by themselves within 10 seconds. */
-export const keys: Command = {
-  summary: 'list, make, rotate and retire signing keys',
-  help: `Usage: latchkey keys list [--json]
+/** The signing keys in KEYS_DIR. Running services pick a change up by themselves, within a second where they share the folder. */
+export const keys: Command = keysCommand({ now: () => new Date() });
+
+export function keysCommand(clock: Clock): Command {
+  return {
+    summary: 'list, make, rotate and retire signing keys',
+    help: `Usage: latchkey keys list [--json]
        latchkey keys generate [--alg RS256|PS256|ES256|Ed25519] [--bits 2048|3072|4096]
        latchkey keys rotate [--now]
        latchkey keys retire KID
@@ -17,23 +23,31 @@ list      what each key in KEYS_DIR is for
 generate  publishes a new next key in place of the present one
 rotate    what was next signs, a new next is published, the old one verifies until its last token has expired;
           refused until verifiers had the time to see the next key, unless --now
-retire    removes a key at once: its tokens fail. For a leak; the current key must be rotated away first
+retire    removes a key at once, for a leak: its tokens fail, and nobody is signed out, because clients refresh them. In place of
+          the one that signs, the next one does; a new next is published
+
+Running services pick a change up within a second, and up to two minutes where the folder is a mounted Secret of Kubernetes.
+Verifiers that keep the key set take a retired key's tokens until they ask again: ten minutes at most.
 
 Examples:
   latchkey keys list
-  latchkey keys generate --alg ES256 && sleep 600 && latchkey keys rotate`,
+  latchkey keys generate --alg ES256 && sleep ${PUBLISH_LEAD_SECONDS} && latchkey keys rotate
+  latchkey keys retire "$(latchkey keys list --json | jq -r '.[] | select(.state == "current").kid')"`,
 
-  async run(args, out) {
-    const [verb, ...rest] = args;
-    const config = loadConfig({ ...process.env, NODE_ENV: undefined }); // what production asks of a service, keys among it, is not asked here
-    if (config.JWT_PRIVATE_KEY) throw new UsageMistake('The signing key comes from JWT_PRIVATE_KEY; there is no folder to change.');
-    if (verb === 'list') return list(config, rest, out);
-    if (verb === 'generate') return generate(config, rest, out);
-    if (verb === 'rotate') return rotate(config, rest, out);
-    if (verb === 'retire') return retire(config, rest, out);
-    throw new UsageMistake(verb === undefined ? 'Say what to do with the keys.' : `keys cannot "${verb}".`);
-  },
-};
+    async run(args, out) {
+      const [verb, ...rest] = args;
+      const from = askedOfSsm(process.env).includes('JWT_PRIVATE_KEY') ? 'SSM (AWS_SSM_ENABLED)' : 'JWT_PRIVATE_KEY';
+      const config = loadConfig({ ...process.env, NODE_ENV: undefined }); // what production asks of a service, keys among it, is not asked here
+      if (config.JWT_PRIVATE_KEY || from !== 'JWT_PRIVATE_KEY')
+        throw new UsageMistake(`The signing key comes from ${from}; there is no folder to change.`);
+      if (verb === 'list') return list(config, rest, out);
+      if (verb === 'generate') return generate(config, rest, clock.now(), out);
+      if (verb === 'rotate') return rotate(config, rest, clock.now(), out);
+      if (verb === 'retire') return retire(config, rest, clock.now(), out);
+      throw new UsageMistake(verb === undefined ? 'Say what to do with the keys.' : `keys cannot "${verb}".`);
+    },
+  };
+}
 
 function list(config: Config, args: string[], out: Output): number {
   const { values } = parseArgs({ args, options: { json: { type: 'boolean' } } });
@@ -58,64 +72,84 @@ function list(config: Config, args: string[], out: Output): number {
   return 0;
 }
 
-function generate(config: Config, args: string[], out: Output): number {
+function generate(config: Config, args: string[], now: Date, out: Output): number {
   const { values } = parseArgs({ args, options: { alg: { type: 'string' }, bits: { type: 'string' } } });
   const alg = algorithm(values.alg ?? config.JWT_ALGORITHM);
   const bits = values.bits ?? '2048';
   if (!['2048', '3072', '4096'].includes(bits)) throw new UsageMistake('--bits is 2048, 3072 or 4096.');
-  const now = new Date();
   createKeyFolder(config.KEYS_DIR, alg, now);
-  change(config, (ring) => {
+  change(config, out, (ring) => {
     const kid = addKey(config.KEYS_DIR, alg, Number(bits));
-    out.print(`${kid} (${alg}) is published as next`);
-    return { ring: { ...ring, next: { kid, publishedAt: now } }, made: [[kid, alg]] };
+    const lines = [`${kid} (${alg}) is published as next`];
+    return { ring: { ...ring, next: { kid, publishedAt: now } }, made: [[kid, alg]], lines };
   });
   return 0;
 }
 
-function rotate(config: Config, args: string[], out: Output): number {
+function rotate(config: Config, args: string[], now: Date, out: Output): number {
   const { values } = parseArgs({ args, options: { now: { type: 'boolean' } } });
-  const at = new Date();
-  let isRotated = false;
-  change(config, (ring, algorithms) => {
-    const waitSeconds = secondsUntilRotatable(ring, at);
-    if (waitSeconds > 0 && !values.now) {
-      out.complain(
-        `Verifiers may not have seen the next key yet: try again in ${waitSeconds} s, or give --now and lose their tokens meanwhile.`,
-      );
-      return { ring, made: [] };
-    }
+  const waitSeconds = secondsUntilRotatable(readKeyFolder(config.KEYS_DIR).ring, now);
+  if (waitSeconds > 0 && !values.now) {
+    out.complain(
+      `Verifiers may not have seen the next key yet: try again in ${waitSeconds} s, or give --now and lose their tokens meanwhile.`,
+    );
+    return 1;
+  }
+  change(config, out, (ring, algorithms) => {
+    if (secondsUntilRotatable(ring, now) > waitSeconds) throw new Error('Another command rotated the keys at this moment.');
     const alg = algorithms.get(ring.next?.kid ?? ring.current.kid) ?? config.JWT_ALGORITHM;
     const kid = addKey(config.KEYS_DIR, alg);
-    const next = rotated(ring, kid, config.policy.lifetimes.accessTokenSeconds, at);
-    out.print(`${next.current.kid} signs; ${kid} is published as next`);
-    isRotated = true;
-    return { ring: next, made: [[kid, alg]] };
+    const after = rotated(ring, kid, LONGEST_ACCESS_TOKEN_MINUTES * 60, now);
+    const said = ring.next ? `${after.current.kid} signs` : 'There was no next key: rotate again when it may sign';
+    return { ring: after, made: [[kid, alg]], lines: [`${said}; ${kid} is published as next`] };
   });
-  return isRotated ? 0 : 1;
-}
-
-function retire(config: Config, args: string[], out: Output): number {
-  const { positionals } = parseArgs({ args, allowPositionals: true });
-  const [kid] = positionals;
-  if (kid === undefined || positionals.length > 1) throw new UsageMistake('Name one key by its KID.');
-  change(config, (ring, algorithms) => {
-    if (!algorithms.has(kid)) throw new Error(`There is no key ${kid} in ${config.KEYS_DIR}.`);
-    if (ring.current.kid === kid) throw new Error('It is the key that signs: run "latchkey keys rotate --now" first.');
-    const next = ring.next?.kid === kid ? null : ring.next;
-    return { ring: { ...ring, next, previous: ring.previous.filter((previous) => previous.kid !== kid) }, made: [] };
-  });
-  out.print(`${kid} is gone; services stop accepting its tokens within 10 seconds`);
   return 0;
 }
 
-type Change = (ring: KeyRing, algorithms: ReadonlyMap<string, Algorithm>) => { ring: KeyRing; made: [string, Algorithm][] };
+function retire(config: Config, args: string[], now: Date, out: Output): number {
+  const kids = args[0] === '--' ? args.slice(1) : args; // no options here: one KID in 64 begins with a dash, being base64url
+  const [kid] = kids;
+  if (kid === undefined || kids.length > 1) throw new UsageMistake('Name one key by its KID.');
+  let unseenSeconds = 0;
+  change(config, out, (ring, algorithms) => {
+    const alg = algorithms.get(kid);
+    if (alg === undefined) throw new Error(`There is no key ${kid} in ${config.KEYS_DIR}.`);
+    const made: [string, Algorithm][] = [];
+    const fresh = () => {
+      const freshKid = addKey(config.KEYS_DIR, alg);
+      made.push([freshKid, alg]);
+      return freshKid;
+    };
+    const after = retired(ring, kid, fresh, now);
+    const isOther = after.current.kid !== ring.current.kid;
+    if (isOther) unseenSeconds = ring.next === null ? PUBLISH_LEAD_SECONDS : secondsUntilRotatable(ring, now);
+    const lines = [
+      `${kid} is gone; services stop taking its tokens as soon as they see it`,
+      ...(isOther ? [`${after.current.kid} signs`] : []),
+      ...(made.length > 0 ? [`${after.next?.kid} is published as next`] : []),
+    ];
+    return { ring: after, made, lines };
+  });
+  if (unseenSeconds > 0)
+    out.complain(`Verifiers that do not ask again for a key that they do not know refuse its tokens for up to ${unseenSeconds} s.`);
+  return 0;
+}
 
-function change(config: Config, decide: Change): void {
-  const { ring, keys: known } = readKeyFolder(config.KEYS_DIR);
-  const algorithms = new Map([...known].map(([kid, { alg }]) => [kid, alg]));
-  const decided = decide(ring, algorithms);
-  if (decided.ring !== ring) writeKeyRing(config.KEYS_DIR, decided.ring, new Map([...algorithms, ...decided.made]));
+/** What becomes of the ring, the keys made for it, and what to say once it is written. */
+type Changed = { ring: KeyRing; made: [string, Algorithm][]; lines: string[] };
+
+function change(
+  { KEYS_DIR: dir }: Config,
+  out: Output,
+  decide: (ring: KeyRing, algorithms: ReadonlyMap<string, Algorithm>) => Changed,
+): void {
+  whileLocked(dir, () => {
+    const { ring, keys: known } = readKeyFolder(dir);
+    const algorithms = new Map([...known].map(([kid, { alg }]) => [kid, alg]));
+    const changed = decide(ring, algorithms);
+    writeKeyRing(dir, changed.ring, new Map([...algorithms, ...changed.made]));
+    for (const line of changed.lines) out.print(line);
+  });
 }
 
 function algorithm(name: string): Algorithm {

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
-import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
 import { grantServiceRights } from '#infrastructure/postgres/grants.ts';
 import { migrate } from '#infrastructure/postgres/migrate.ts';
 import { loadConfig } from '../config.ts';
 import type { Command } from './command.ts';
+import { withAddress } from './with-address.ts';
 
 /** Brings the schema up to date without starting the service: for a release job that runs before the new version does. */
 export const migrateCommand: Command = {
@@ -17,8 +17,9 @@ asks for DATABASE_URL alone.
 --grant-to ROLE  gives this role what the service needs and no more, for a service that runs as another role than the one that
                  owns the tables: it cannot switch off what guards the audit trail
 
-Example:
-  DATABASE_URL_FILE=/run/secrets/database-url latchkey migrate`,
+Examples:
+  DATABASE_URL_FILE=/run/secrets/database-url latchkey migrate
+  DATABASE_URL_FILE=/run/secrets/owner-url latchkey migrate --grant-to latchkey_service`,
 
   async run(args, out) {
     const { values } = parseArgs({ args, options: { 'grant-to': { type: 'string' } } });
@@ -27,9 +28,7 @@ Example:
     if (process.env['NODE_ENV'] === 'production' && !process.env['DATABASE_URL'] && !process.env['DATABASE_URL_FILE'])
       throw new Error('DATABASE_URL: production needs it');
     const config = loadConfig({ ...process.env, NODE_ENV: undefined });
-    const embedded = config.DATABASE_URL ? null : await startEmbeddedPostgres(config.DATA_DIR, out.complain);
-    try {
-      const address = embedded?.address ?? { url: config.DATABASE_URL?.reveal() ?? '' };
+    return await withAddress(config, out.complain, async (address) => {
       const applied = await migrate(address, new Date());
       out.print(applied.length > 0 ? `Applied: ${applied.join(', ')}` : 'The schema is up to date');
       if (role !== undefined) {
@@ -37,8 +36,6 @@ Example:
         out.print(`${role} may do what the service needs`);
       }
       return 0;
-    } finally {
-      await embedded?.stop();
-    }
+    });
   },
 };

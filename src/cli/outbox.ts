@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
-import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
 import { type Desk, openDesk, STATES } from '#infrastructure/postgres/outbox-desk.ts';
 import { loadConfig } from '../config.ts';
 import { type Command, type Output, table, UsageMistake } from './command.ts';
+import { withAddress } from './with-address.ts';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -69,16 +69,13 @@ async function replay(args: string[], out: Output): Promise<number> {
 }
 
 async function atDesk<T>(out: Output, work: (desk: Desk) => Promise<T>): Promise<T> {
-  const config = loadConfig({ ...process.env, NODE_ENV: undefined });
-  const embedded = config.DATABASE_URL ? null : await startEmbeddedPostgres(config.DATA_DIR, out.complain);
-  try {
-    const desk = openDesk(embedded?.address ?? { url: config.DATABASE_URL?.reveal() ?? '' });
+  const config = loadConfig({ ...process.env, NODE_ENV: undefined }); // what production asks of a service is not asked here
+  return await withAddress(config, out.complain, async (address) => {
+    const desk = openDesk(address);
     try {
       return await work(desk);
     } finally {
       await desk.close();
     }
-  } finally {
-    await embedded?.stop();
-  }
+  });
 }

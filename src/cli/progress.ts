@@ -16,3 +16,26 @@ export function progressBar(stream: NodeJS.WriteStream): { show(share: number, t
     end: () => void stream.write('\r\x1b[K'),
   };
 }
+
+/**
+ * Counts on a terminal while work goes on whose end nobody knows; elsewhere nothing.
+ * @param what is counted, as "events proved"
+ */
+export async function counting<T>(
+  what: string,
+  work: (tell: (count: number) => void) => Promise<T>,
+  stream: NodeJS.WriteStream = process.stderr,
+): Promise<T> {
+  if (!stream.isTTY) return await work(() => {});
+  let shownAtMs = 0;
+  try {
+    return await work((count) => {
+      const nowMs = performance.now();
+      if (nowMs - shownAtMs < EVERY_MS) return;
+      shownAtMs = nowMs;
+      stream.write(`\r\x1b[K… ${count} ${what}`);
+    });
+  } finally {
+    stream.write('\r\x1b[K');
+  }
+}

@@ -1,9 +1,11 @@
 import { fernetBox, newFernetKey, parseFernetKeys } from '#infrastructure/crypto/fernet.ts';
-import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
 import { generatedSecret } from '#infrastructure/embedded/generated-secret.ts';
 import { reencryptSecrets } from '#infrastructure/postgres/reencrypt-secrets.ts';
-import { type Config, loadConfig } from '../config.ts';
+import type { Config } from '../config.ts';
+import { loadCommandConfig } from '../ssm-settings.ts';
 import { type Command, type Output, UsageMistake } from './command.ts';
+import { counting } from './progress.ts';
+import { withAddress } from './with-address.ts';
 
 /** The secrets that the service must read again, and the key that they are encrypted with. */
 export const secretsCommand: Command = {
@@ -15,10 +17,12 @@ generate   prints a new key for FERNET_KEY
 reencrypt  encrypts every stored secret that an older key of FERNET_KEY made with the first one; safe while the service runs,
            and safe to run again
 
-To rotate: put the new key first in FERNET_KEY and restart every replica; run reencrypt; take the old key out and restart.
+To rotate without a failed sign-in, replicas restart three times: with the new key last in FERNET_KEY, so that all can open what it seals; with
+it first, after which reencrypt runs; and with it alone. docs/runbooks/rotate-encryption-keys.md has the commands.
 
-Example:
-  latchkey secrets generate > /run/secrets/fernet-key.new`,
+Examples:
+  latchkey secrets generate > /run/secrets/fernet-key.new
+  FERNET_KEY_FILE=/run/secrets/fernet-keys latchkey secrets reencrypt`,
 
   async run(args, out) {
     const [verb, ...rest] = args;
@@ -27,20 +31,17 @@ Example:
       out.print(newFernetKey());
       return 0;
     }
-    if (verb === 'reencrypt') return await reencrypt(loadConfig({ ...process.env, NODE_ENV: undefined }), out);
+    if (verb === 'reencrypt') return await reencrypt(await loadCommandConfig(process.env, ['FERNET_KEY']), out);
     throw new UsageMistake(verb === undefined ? 'Say what to do with the secrets.' : `secrets cannot "${verb}".`);
   },
 };
 
 async function reencrypt(config: Config, out: Output): Promise<number> {
   const box = fernetBox(parseFernetKeys(config.FERNET_KEY?.reveal() ?? generatedSecret(config.DATA_DIR, 'fernet-key').toString()));
-  const embedded = config.DATABASE_URL ? null : await startEmbeddedPostgres(config.DATA_DIR, out.complain);
-  try {
-    const address = embedded?.address ?? { url: config.DATABASE_URL?.reveal() ?? '' };
-    const { seen, changed } = await reencryptSecrets(address, (sealed) => (box.isCurrent(sealed) ? null : box.seal(box.open(sealed))));
+  return await withAddress(config, out.complain, async (address) => {
+    const renew = (sealed: string) => (box.isCurrent(sealed) ? null : box.seal(box.open(sealed)));
+    const { seen, changed } = await counting('secrets looked at', (tell) => reencryptSecrets(address, renew, tell));
     out.print(`${changed} of ${seen} secrets encrypted anew`);
     return 0;
-  } finally {
-    await embedded?.stop();
-  }
+  });
 }

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { createKeyFolder } from '#infrastructure/crypto/key-folder.ts';
 import { generatedSecret } from '#infrastructure/embedded/generated-secret.ts';
 import { loadConfig } from '../config.ts';
+import { askedOfSsm } from '../ssm-settings.ts';
 import { type Command, UsageMistake } from './command.ts';
 import { makeSecretFiles } from './secret-files.ts';
 
@@ -46,7 +47,8 @@ Examples:
       out.print('.env made from .env.example');
     }
     const config = loadConfig(process.env);
-    if (!config.JWT_PRIVATE_KEY) {
+    const elsewhere = askedOfSsm(process.env); // keys made here would win over those that SSM keeps
+    if (!config.JWT_PRIVATE_KEY && !elsewhere.includes('JWT_PRIVATE_KEY')) {
       createKeyFolder(config.KEYS_DIR, config.JWT_ALGORITHM, new Date());
       out.print(`signing keys in ${config.KEYS_DIR}`);
     }
@@ -54,7 +56,7 @@ Examples:
       generatedSecret(config.DATA_DIR, 'secret-key');
       out.print(`development secret in ${config.DATA_DIR}`);
     }
-    if (!config.FERNET_KEY) generatedSecret(config.DATA_DIR, 'fernet-key');
+    if (!config.FERNET_KEY && !elsewhere.includes('FERNET_KEY')) generatedSecret(config.DATA_DIR, 'fernet-key');
     return 0;
   },
 };

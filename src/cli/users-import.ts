@@ -1,12 +1,13 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
 import { type Fate, type ImportedUser, openImporter } from '#infrastructure/postgres/import-users.ts';
 import { type Output, UsageMistake } from './command.ts';
 import { fernetKeysIn, firebaseParametersIn, helpersOf } from './import-helpers.ts';
 import { progressBar } from './progress.ts';
 import { openRejects, type Rejects } from './rejects.ts';
-import { seenBefore } from './seen-before.ts';
+import { openSeenBefore, type SeenBefore } from './seen-before.ts';
 import { type Entry, type Format, readUsers } from './user-file.ts';
 import { type Helpers, readUser } from './user-record.ts';
 import { type Surroundings, withUsers } from './with-users.ts';
@@ -21,6 +22,12 @@ export const IMPORT_HELP = `import  makes an account of each line of FILE, as do
         --firebase-hash-config: the project's password hash parameters, as JSON`;
 
 const BATCH = 500;
+
+/**
+ * How much the heap may grow over what lives in it before old garbage is collected; V8 alone would let it triple, on what batches
+ * that are written have left. It is read at each collection, so that it may be set in a process that runs.
+ */
+const HEAP_GROWTH = '--heap-growing-percent=30';
 
 type Counts = { imported: number; alreadyThere: number };
 
@@ -43,6 +50,7 @@ export async function importUsers(args: string[], out: Output): Promise<number> 
   const firebase = values['firebase-hash-config'] === undefined ? null : firebaseParametersIn(values['firebase-hash-config']);
   const isRehearsal = values['dry-run'] ?? false;
 
+  setFlagsFromString(HEAP_GROWTH);
   const startedAtMs = performance.now();
   const report = await withUsers(out, { migrates: !isRehearsal }, async (surroundings) => {
     const helpers = helpersOf(surroundings, oldKeys, firebase);
@@ -86,7 +94,7 @@ async function run(file: string, format: Format, { isRehearsal, address, helpers
   const bar = progressBar(process.stderr);
   const counts: Counts = { imported: 0, alreadyThere: 0 };
   const runId = randomUUIDv7();
-  const repeated = repetitions();
+  const seen = openSeenBefore(file);
   let share = 0;
   let batch: { entry: Entry; user: ImportedUser }[] = [];
 
@@ -118,7 +126,7 @@ async function run(file: string, format: Format, { isRehearsal, address, helpers
         await rejects.add(entry, user.refused);
         continue;
       }
-      const repeats = repeated(user, entry.line);
+      const repeats = repetition(seen, user, entry.line);
       if (repeats) await rejects.add(entry, repeats.what, `line ${repeats.line}`);
       else batch.push({ entry, user: { ...user, line: entry.line } });
       if (batch.length === BATCH) await flush();
@@ -127,21 +135,23 @@ async function run(file: string, format: Format, { isRehearsal, address, helpers
     return counts;
   } finally {
     bar.end();
+    seen.close();
     await importer.close();
   }
 }
 
-/** Whether an earlier line of the file has the same address, id or user name. */
-function repetitions() {
-  const seen = seenBefore();
-  return ({ email, id, username }: Omit<ImportedUser, 'line'>, line: number): { what: string; line: number } | null => {
-    const said = { address: email.canonical, id, 'user name': username?.canonical ?? null };
-    for (const [kind, value] of Object.entries(said)) {
-      const before = value === null ? null : seen(`${kind} ${value}`, line);
-      if (before !== null) return { what: `An earlier line has the same ${kind}.`, line: before };
-    }
-    return null;
-  };
+/** Which earlier line of the file has the same address, id or user name. */
+function repetition(
+  seen: SeenBefore,
+  { email, id, username }: Omit<ImportedUser, 'line'>,
+  line: number,
+): { what: string; line: number } | null {
+  const said = { address: email.canonical, id, 'user name': username?.canonical ?? null };
+  for (const [kind, value] of Object.entries(said)) {
+    const before = value === null ? null : seen.lineOf(`${kind} ${value}`, line);
+    if (before !== null) return { what: `An earlier line has the same ${kind}.`, line: before };
+  }
+  return null;
 }
 
 type Told = { imported: number; admins: number; from: ImportedUser | undefined; to: ImportedUser | undefined };

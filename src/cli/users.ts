@@ -1,32 +1,42 @@
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { createUser } from '#application/create-user.ts';
-import type { AccountStatus } from '#application/ports/store.ts';
+import type { AccountStatus } from '#application/ports/accounts.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { ROLES, type Role } from '#domain/roles.ts';
 import { type Command, type Output, table, UsageMistake } from './command.ts';
 import { EXPORT_HELP, EXPORT_USAGE, exportUsers } from './users-export.ts';
+import { FORCE_RESET_HELP, FORCE_RESET_USAGE, forceReset } from './users-force-reset.ts';
 import { IMPORT_HELP, IMPORT_USAGE, importUsers } from './users-import.ts';
+import { MIGRATION_HELP, MIGRATION_USAGE, migration, unlink } from './users-migration.ts';
 import { COMMAND_LINE, withServices } from './with-services.ts';
 
 const MOST_LISTED = 1000;
 
 /** Accounts, past HTTP: for whoever holds the database's credentials anyway. */
 export const users: Command = {
-  summary: 'make, list, import and export users',
+  summary: 'make, list, import and export users, force new passwords; how far a migration is',
   help: `Usage: latchkey users create --email E [--role ROLE]... [--verified] [--password-stdin]
        latchkey users list [--role ROLE] [--status active|suspended] [--query PREFIX] [--json]
        ${IMPORT_USAGE}
        ${EXPORT_USAGE}
+       ${MIGRATION_USAGE}
+       ${FORCE_RESET_USAGE}
 
 create  makes an account; roles are ${Object.keys(ROLES).join(', ')} (default: user). --verified: the address is known to be theirs.
         Without --password-stdin they set a password by mail ("forgotten password")
 list    at most ${MOST_LISTED} that match, the newest first or by what begins with PREFIX
 ${IMPORT_HELP}
 ${EXPORT_HELP}
+${MIGRATION_HELP}
+${FORCE_RESET_HELP}
 
-Example:
-  head -c 24 /dev/urandom | base64 | latchkey users create --email ada@example.com --role staff --verified --password-stdin`,
+Examples:
+  latchkey users create --email ada@example.com --role admin --verified
+  head -c 24 /dev/urandom | base64 | latchkey users create --email ada@example.com --role staff --verified --password-stdin
+  latchkey users list --role admin --json | jq -r '.[].email'
+  latchkey users import users.ndjson --dry-run
+  latchkey users force-reset --all --dry-run`,
 
   async run(args, out) {
     const [verb, ...rest] = args;
@@ -34,6 +44,9 @@ Example:
     if (verb === 'list') return await list(rest, out);
     if (verb === 'import') return await importUsers(rest, out);
     if (verb === 'export') return await exportUsers(rest, out);
+    if (verb === 'migration') return await migration(rest, out);
+    if (verb === 'unlink') return await unlink(rest, out);
+    if (verb === 'force-reset') return await forceReset(rest, out);
     throw new UsageMistake(verb === undefined ? 'Say what to do with the users.' : `users cannot "${verb}".`);
   },
 };

@@ -1,6 +1,9 @@
-import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
 import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
 import type { Config } from '../config.ts';
+import { withAddress } from './with-address.ts';
+
+/** What a command that works in parallel has; the service beside it keeps the rest. */
+export const CONNECTIONS = 4;
 
 /** Does work on the database of the settings, the embedded one included, and closes it however that ends. */
 export async function withDatabase<T>(
@@ -8,16 +11,12 @@ export async function withDatabase<T>(
   complain: (line: string) => void,
   work: (database: Database) => Promise<T>,
 ): Promise<T> {
-  const embedded = config.DATABASE_URL ? null : await startEmbeddedPostgres(config.DATA_DIR, complain);
-  try {
-    const address = embedded?.address ?? { url: config.DATABASE_URL?.reveal() ?? '' };
-    const database = openDatabase(address, { poolSize: 2, prepare: config.DATABASE_PREPARE });
+  return await withAddress(config, complain, async (address) => {
+    const database = openDatabase(address, { poolSize: CONNECTIONS, prepare: config.DATABASE_PREPARE });
     try {
       return await work(database);
     } finally {
       await database.close();
     }
-  } finally {
-    await embedded?.stop();
-  }
+  });
 }

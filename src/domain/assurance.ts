@@ -1,7 +1,11 @@
 import { type Refusal, refuse } from './problems.ts';
 
-/** What a user has just proved control of. A passkey that verified its user stands for two factors (63B-4 B.3). */
-export type Factor = 'password' | 'totp' | 'sms' | 'recovery_code' | 'passkey' | 'verified-passkey';
+/**
+ * What a user has just proved control of. A passkey that verified its user stands for two factors (63B-4 B.3). `federated`: another
+ * provider vouches for the user, and does not say by what. `email`: a code by mail that another provider asked for, which is no second
+ * factor (63B-4 3.1.3.1, ASVS 6.3.6) and kept only to know that it asked.
+ */
+export type Factor = 'password' | 'federated' | 'totp' | 'sms' | 'email' | 'recovery_code' | 'passkey' | 'verified-passkey';
 
 export type Proof = { factor: Factor; at: Date };
 
@@ -14,11 +18,13 @@ export type Acr = 'aal1' | 'aal2';
 /** What can stand beside a password, as `methods` in the wire form. */
 export type SecondFactor = 'webauthn' | 'totp' | 'sms' | 'recovery_code';
 
-const AMR: Record<Factor, Amr> = {
+const AMR: Record<Factor, Amr | null> = {
   password: 'pwd',
+  federated: null,
   totp: 'otp',
   recovery_code: 'otp',
   sms: 'sms',
+  email: null,
   passkey: 'pop',
   'verified-passkey': 'pop',
 };
@@ -26,15 +32,21 @@ const AMR: Record<Factor, Amr> = {
 /** Phishing-resistant first, what is only for emergencies last. */
 const STRONGEST_FIRST: readonly SecondFactor[] = ['webauthn', 'totp', 'sms', 'recovery_code'];
 
-/** AAL2 asks for two different factors: something known beside something held, or a passkey that verified its user. */
+/** What stands beside a password, or in its place beside another provider's word. */
+const HELD: readonly Factor[] = ['totp', 'sms', 'recovery_code', 'passkey'];
+
+/**
+ * AAL2 asks for two different factors: something known beside something held, or a passkey that verified its user. Another provider's
+ * word counts as the first factor and never as the second.
+ */
 export function acrOf(proofs: readonly Proof[]): Acr {
   const factors = new Set(proofs.map(({ factor }) => factor));
   if (factors.has('verified-passkey')) return 'aal2';
-  return factors.has('password') && factors.size > 1 ? 'aal2' : 'aal1';
+  return (factors.has('password') || factors.has('federated')) && HELD.some((held) => factors.has(held)) ? 'aal2' : 'aal1';
 }
 
 export function amrOf(proofs: readonly Proof[]): Amr[] {
-  const words = new Set(proofs.map(({ factor }) => AMR[factor]));
+  const words = new Set(proofs.flatMap(({ factor }) => AMR[factor] ?? []));
   return acrOf(proofs) === 'aal2' ? [...words, 'mfa'] : [...words];
 }
 

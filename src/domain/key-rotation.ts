@@ -10,15 +10,21 @@ export type KeyRing = {
   previous: { kid: string; retireAt: Date }[];
 };
 
-/** How long a verifier may keep the JWKS, hence how long a key is published before it signs. */
-export const PUBLISH_LEAD_SECONDS = 600;
+/** How long a verifier may keep the JWKS. */
+export const JWKS_MAX_AGE_SECONDS = 600;
+
+/** The slowest way of a change to a running service: a mounted Secret of Kubernetes. A shared folder takes a second. */
+export const PICK_UP_SECONDS = 120;
+
+/** How long a key is published before it signs: the last replica may have given out the set without it, for its max-age, until it knew. */
+export const PUBLISH_LEAD_SECONDS = JWKS_MAX_AGE_SECONDS + PICK_UP_SECONDS;
 
 /** With no next key published, an unknown key may appear at any time: verifiers should ask again soon. */
 const MAX_AGE_WITHOUT_NEXT_SECONDS = 60;
 
 /** The JWKS `max-age`: nothing cached this long can miss a key that signs meanwhile. */
 export function jwksMaxAgeSeconds(ring: KeyRing): number {
-  return ring.next === null ? MAX_AGE_WITHOUT_NEXT_SECONDS : PUBLISH_LEAD_SECONDS;
+  return ring.next === null ? MAX_AGE_WITHOUT_NEXT_SECONDS : JWKS_MAX_AGE_SECONDS;
 }
 
 /** Seconds that `next` must still be published before it may sign; 0 when it may, or when there is none. */
@@ -29,14 +35,28 @@ export function secondsUntilRotatable(ring: KeyRing, now: Date): number {
 }
 
 /**
- * What was next signs, `freshKid` is published as the new next, the old current verifies until its last token expired.
- * Without a next, `freshKid` becomes next and nothing else changes: a key never signs unpublished.
+ * What was next signs, `freshKid` is published as the new next, the old current verifies until its last token expired: one that a
+ * replica signed which had not heard of this yet. Without a next, `freshKid` becomes next and nothing else changes: a key never signs
+ * unpublished.
+ * @param tokenLifetimeSeconds the longest life of a token that was signed with it
  */
 export function rotated(ring: KeyRing, freshKid: string, tokenLifetimeSeconds: number, now: Date): KeyRing {
   const next = { kid: freshKid, publishedAt: now };
   if (ring.next === null) return { ...ring, next };
-  const retireAt = new Date(now.getTime() + (tokenLifetimeSeconds + CLOCK_LEEWAY_SECONDS) * 1000);
-  return { current: { kid: ring.next.kid }, next, previous: [...ring.previous, { kid: ring.current.kid, retireAt }] };
+  const retireAt = new Date(now.getTime() + (tokenLifetimeSeconds + PICK_UP_SECONDS + CLOCK_LEEWAY_SECONDS) * 1000);
+  return { current: { kid: ring.next.kid }, next, previous: [...still(ring, now), { kid: ring.current.kid, retireAt }] };
+}
+
+/**
+ * A key leaves at once, because somebody else may have it. Something signs afterwards whatever it was: for the current key the next
+ * one, published long ago as a rule, for want of it a fresh one that no verifier knows yet; and there is a next one.
+ * @param fresh makes a key @returns its kid
+ */
+export function retired(ring: KeyRing, kid: string, fresh: () => string, now: Date): KeyRing {
+  const previous = still(ring, now).filter((key) => key.kid !== kid);
+  if (kid !== ring.current.kid && kid !== ring.next?.kid) return { ...ring, previous };
+  const current = kid === ring.current.kid ? { kid: ring.next?.kid ?? fresh() } : ring.current;
+  return { current, next: { kid: fresh(), publishedAt: now }, previous };
 }
 
 /** Verifiers allow clocks to differ by up to this. */
@@ -45,4 +65,21 @@ export const CLOCK_LEEWAY_SECONDS = 60;
 /** The previous keys whose last token has expired: they may leave the JWKS. */
 export function retirable(ring: KeyRing, now: Date): string[] {
   return ring.previous.filter(({ retireAt }) => retireAt <= now).map(({ kid }) => kid);
+}
+
+/**
+ * For how long the current key has signed and the next one is published. A rotation does both at one moment; with no next key nobody
+ * noted it, and nothing is said.
+ */
+export function keyAges(ring: KeyRing, now: Date): { state: 'current' | 'next'; seconds: number }[] {
+  if (ring.next === null) return [];
+  const seconds = Math.max(0, (now.getTime() - ring.next.publishedAt.getTime()) / 1000);
+  return [
+    { state: 'current', seconds },
+    { state: 'next', seconds },
+  ];
+}
+
+function still(ring: KeyRing, now: Date): KeyRing['previous'] {
+  return ring.previous.filter(({ retireAt }) => retireAt > now);
 }

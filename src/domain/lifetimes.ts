@@ -35,6 +35,12 @@ export function daysInSeconds(days: number): number {
   return days * 24 * 60 * 60;
 }
 
+/** Until the next day begins in UTC; at least 1. */
+export function secondsUntilTomorrow(now: Date): number {
+  const dayMs = daysInSeconds(1) * 1000;
+  return Math.max(1, Math.ceil((dayMs - (now.getTime() % dayMs)) / 1000));
+}
+
 /** Days from `now` until `instant`, one that has begun counted whole. */
 export function daysUntil(instant: Date, now: Date): number {
   return Math.ceil(secondsUntil(instant, now) / daysInSeconds(1));
@@ -65,3 +71,6 @@ export function idleEnd(now: Date, absoluteEndAt: Date, { idleSeconds }: Session
   const idle = after(now, idleSeconds);
   return idle < absoluteEndAt ? idle : absoluteEndAt;
 }
+
+/** The most that ACCESS_TOKEN_EXPIRE_MINUTES takes: who rotates keys may not know what the services were told. */
+export const LONGEST_ACCESS_TOKEN_MINUTES = 60;

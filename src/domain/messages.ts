@@ -7,6 +7,7 @@ export type MessageTemplate =
   | 'reset-password'
   | 'password-changed'
   | 'password-reset'
+  | 'password-withdrawn'
   | 'username-changed'
   | 'change-email'
   | 'email-change-asked'
@@ -88,6 +89,19 @@ export function passwordResetMessage(product: string, recoveryUrl: string): Lett
   });
 }
 
+export function passwordWithdrawnMessage(product: string, recoveryUrl: string): Letter {
+  return message(product, `Choose a new password for ${product}`, {
+    heading: 'Your password works no longer',
+    lines: [
+      'We ended the password of your account and every session of it, because somebody else may know that password.',
+      'Choose another one that you use nowhere else: ask for a link on this page, and it comes to this address. ' +
+        'Passkeys, authenticator apps and recovery codes stay as they are.',
+    ],
+    action: { label: 'Choose a new password', url: recoveryUrl },
+    closing: 'If you used the same password elsewhere, change it there too. We never ask for a password by mail.',
+  });
+}
+
 export function usernameChangedMessage(product: string, recoveryUrl: string): Letter {
   return message(product, `Your user name at ${product} was changed`, {
     heading: 'Your user name was changed',
@@ -137,7 +151,12 @@ export function sessionMovedMessage(product: string, recoveryUrl: string): Lette
 }
 
 /** How mails call what is enrolled. */
-const FACTOR_NAMES: Record<string, string> = { totp: 'an authenticator app', sms: 'a phone', webauthn: 'a passkey' };
+const FACTOR_NAMES: Record<string, string> = {
+  totp: 'an authenticator app',
+  sms: 'a phone',
+  webauthn: 'a passkey',
+  federated: 'your user at AWS Cognito',
+};
 
 export function factorEnrolledMessage(product: string, method: string, recoveryUrl: string): Letter {
   const name = FACTOR_NAMES[method] ?? 'an authenticator';

@@ -3,6 +3,8 @@ export type RateLimit = { capacity: number; windowSeconds: number };
 
 /** The limits by name, as the settings `RATE_LIMIT_…` give them. */
 export type RateLimits = {
+  /** What everybody together may ask: nobody's own, so that nobody is told of it. */
+  global: RateLimit;
   'per-ip': RateLimit;
   'per-user': RateLimit;
   login: RateLimit;
@@ -52,10 +54,18 @@ export function draw(
 /** What a request that failed costs its network's bucket beside its own token: whoever guesses runs out four times as soon. */
 export const FAILURE_COSTS = 3;
 
-/** A charge that nobody is asked about: it takes what there is, down to nothing. */
+/**
+ * From where on an address floods: ten times in a minute what its bucket holds. Whoever stops when refused never comes near it, because
+ * a bucket gives no more than twice what it holds in its window.
+ */
+export function floodLimit({ capacity, windowSeconds }: RateLimit): RateLimit {
+  return { capacity: 10 * capacity, windowSeconds: Math.min(60, windowSeconds) };
+}
+
+/** A charge that nobody is asked about: it takes what there is, down to nothing. One below 0 gives back, up to what the bucket holds. */
 export function charge(state: BucketState | undefined, limit: RateLimit, cost: number, nowMs: number): BucketState {
   const { tokens, updatedAtMs } = draw(state, limit, 0, nowMs).state;
-  return { tokens: Math.max(0, tokens - cost), updatedAtMs };
+  return { tokens: Math.min(limit.capacity, Math.max(0, tokens - cost)), updatedAtMs };
 }
 
 /** Whole seconds until `cost` tokens are there again; 0 when they are. */
@@ -74,13 +84,8 @@ export function readingOf(name: RateLimitName, limit: RateLimit, tokens: number)
   };
 }
 
-/**
- * The one key that the buckets of a draw have in common. They stand or fall together, and a Redis cluster does that only
- * for keys of one slot, which follows from this key.
- * @throws TypeError when there is none: a mistake of the caller's, found by its first test with either limiter
- */
-export function commonKey(buckets: readonly { key: string }[]): string {
-  const key = buckets[0]?.key;
-  if (key === undefined || buckets.some((bucket) => bucket.key !== key)) throw new TypeError('the buckets of one draw share one key');
-  return key;
+/** @throws TypeError for a draw from nothing, or twice from one bucket: a mistake of the caller's, found by its first test */
+export function requireDistinct(buckets: readonly { limit: RateLimitName; key: string }[]): void {
+  const names = new Set(buckets.map(({ limit, key }) => `${limit} ${key}`));
+  if (names.size === 0 || names.size < buckets.length) throw new TypeError('a draw names each of its buckets once');
 }

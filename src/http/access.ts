@@ -1,33 +1,34 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { deny } from '#application/administration.ts';
-import type { AccessTokens, Clock, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
-import type { Authenticated, Session, Store } from '#application/ports/store.ts';
+import type { AccessTokens, Clock, Policy, Secrets } from '#application/ports/services.ts';
+import type { Authenticated, Caller, Session } from '#application/ports/sessions.ts';
+import type { Store } from '#application/ports/store.ts';
 import { refuseAal1, refuseWithoutStepUp } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import { touchSeconds } from '#domain/lifetimes.ts';
-import { PROBLEMS, type Refusal, refuse } from '#domain/problems.ts';
+import { isRefusal, PROBLEMS, type Refusal, refuse } from '#domain/problems.ts';
 import { permissionsOf } from '#domain/roles.ts';
 import { clientOf } from './client.ts';
 import { type Cookies, SESSION_OVER } from './cookies.ts';
 import { type Csrf, isSafe } from './csrf.ts';
-import { addLimitHeaders } from './limits.ts';
 import { RefusalError } from './problem.ts';
 import type { Principal, SessionAccess } from './route.ts';
 
 type Needs = {
+  /** Whom a token of the replaced service speaks for; null: none counts. */
+  legacyCaller: ((token: string) => Promise<Caller | Refusal | null>) | null;
   /** Whether the session has ended, because it turned up on another kind of device. */
   hasMoved(session: Session, client: Client): Promise<boolean>;
   store: Store;
   accessTokens: AccessTokens;
   secrets: Secrets;
-  limiter: RateLimiter;
   clock: Clock;
   policy: Policy;
   cookies: Cookies;
   csrf: Csrf;
 };
 
-export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, clock, policy, cookies, csrf }: Needs) {
+export function accessCheck({ legacyCaller, hasMoved, store, accessTokens, secrets, clock, policy, cookies, csrf }: Needs) {
   const { isRequired, stepUpMaxAgeSeconds } = policy.secondFactors;
   const lifetime = policy.lifetimes.sessions.cookie;
   const slide = { idleSeconds: lifetime.idleSeconds, touchSeconds: touchSeconds(lifetime) };
@@ -46,9 +47,10 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
    * speaks for must come from a page of ours. The access token of a cookie session is for other services: here it only reads, or
    * whoever got hold of it could do without the CSRF token.
    * A cookie of a session that has ended is taken back.
+   * @param takesLegacy whether a bearer token that is none of ours may be one of the replaced service
    * @throws RefusalError unauthenticated, session-superseded, account-suspended, csrf or forbidden
    */
-  async function identify(request: FastifyRequest, reply: FastifyReply): Promise<Principal | null> {
+  async function identify(request: FastifyRequest, reply: FastifyReply, takesLegacy = false): Promise<Principal | null> {
     const authorization = request.raw.headersDistinct['authorization'];
     const cookie = authorization === undefined ? cookies.read(request, 'session') : null;
     if (authorization === undefined && cookie === null) return null;
@@ -59,6 +61,9 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
       cookie === null
         ? bearer && (await byToken(bearer))
         : await store.hot.authenticateByCookie(secrets.ticketHash(cookie), client, slide, clock.now());
+    const legacy = !found && bearer !== null && takesLegacy ? await legacyCaller?.(bearer) : null;
+    if (isRefusal(legacy)) throw new RefusalError(legacy);
+    if (legacy) return { ...legacy, isByCookie: false };
     if (!found) throw unauthenticated('Bearer error="invalid_token"');
     if (cookie !== null && found.endedBecause !== null) cookies.write(request, reply, SESSION_OVER.cookies);
     if (found.endedBecause === 'superseded') throw unauthenticated('Bearer error="invalid_token"', refuse('session-superseded'));
@@ -78,9 +83,10 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
    * @throws RefusalError as `identify`, or insufficient-user-authentication, forbidden or rate-limited
    */
   async function guard(request: FastifyRequest, reply: FastifyReply, access: SessionAccess): Promise<Principal> {
-    const principal = await identify(request, reply);
+    const principal = await identify(request, reply, access.takesLegacyTokens === true && isSafe(request));
     if (principal === null) throw unauthenticated('Bearer');
     const { account, session } = principal;
+    if (!isSafe(request)) await request.limits?.addAccount(account.id);
     const { permission } = access;
     if (permission && !permissionsOf(account.roles).includes(permission)) {
       const about = { permission, reason: 'no-permission' as const };
@@ -94,14 +100,6 @@ export function accessCheck({ hasMoved, store, accessTokens, secrets, limiter, c
       const enrolled = await store.read((records) => records.authenticators.secondFactors(account.id));
       const refusal = refuseWithoutStepUp(session, enrolled, stepUpMaxAgeSeconds, clock.now());
       if (refusal) throw new RefusalError(refusal);
-    }
-    if (!isSafe(request)) {
-      const { allowed, readings } = await limiter.take([{ limit: 'per-user', key: account.id }], 'local');
-      addLimitHeaders(reply, readings);
-      if (!allowed) {
-        const retryAfterSeconds = Math.max(...readings.map((reading) => reading.retryAfterSeconds));
-        throw new RefusalError(refuse('rate-limited', { retryAfterSeconds }));
-      }
     }
     return principal;
   }

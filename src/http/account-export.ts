@@ -59,6 +59,9 @@ export const AccountExportView = z
       recovery_codes: z.object({ remaining: z.int() }),
     }),
     devices: z.array(z.object({ id: z.uuid(), kind: z.string(), network: z.string(), created_at: instant, last_seen_at: instant })),
+    identities: z
+      .array(z.object({ issuer: z.string(), subject: z.string(), linked_at: instant, last_used_at: instant }))
+      .describe('users of other providers that the account belongs to'),
     sessions: z.array(HeldSessionView),
     tickets: z.array(HeldTicketView).describe('links and codes that were issued, without the secrets'),
     messages: z.array(HeldMessageView).describe('what was sent, without the text'),
@@ -92,6 +95,12 @@ export async function* accountExportText(held: AccountExport): AsyncGenerator<st
       network,
       created_at: createdAt.toISOString(),
       last_seen_at: lastSeenAt.toISOString(),
+    })),
+    identities: held.identities.map(({ issuer, subject, linkedAt, lastUsedAt }) => ({
+      issuer,
+      subject,
+      linked_at: linkedAt.toISOString(),
+      last_used_at: lastUsedAt.toISOString(),
     })),
   };
   yield JSON.stringify(head).slice(0, -1);

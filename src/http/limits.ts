@@ -1,79 +1,101 @@
-import rateLimit, { type FastifyRateLimitStore, type RateLimitOptions } from '@fastify/rate-limit';
+import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Bucket, BucketReading, RateLimiter } from '#application/ports/services.ts';
+import type { Allowance, Bucket, BucketReading, RateLimiter } from '#application/ports/services.ts';
 import { networkOf } from '#domain/network.ts';
 import { refuse } from '#domain/problems.ts';
-import { FAILURE_COSTS, type RateLimitName } from '#domain/rate-limit.ts';
+import { FAILURE_COSTS, floodLimit, type RateLimit, type RateLimitName, readingOf } from '#domain/rate-limit.ts';
+import { FloodStore } from './flood-store.ts';
 import { RefusalError } from './problem.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    limitSerial: number;
+    /** Null where nothing is limited. */
+    limits: RequestLimits | null;
   }
 }
+
+/** What a route declares of its limits. */
+export type LimitsOfRoute = { added: readonly RateLimitName[]; isByFlow: boolean };
+
+/** The limits of one request on its way to the answer. They are drawn once, as soon as everybody whom they count is known. */
+export type RequestLimits = Allowance & {
+  /** Adds the bucket of the account that asks. @throws RefusalError rate-limited, unless the flow draws */
+  addAccount(accountId: string): Promise<void>;
+  /** Draws what nobody has drawn yet. @throws RefusalError rate-limited */
+  settle(): Promise<void>;
+};
+
+export type EdgeLimits = {
+  /** @throws RefusalError rate-limited for a network that floods, before anything is asked */
+  begin(request: FastifyRequest, reply: FastifyReply, route: LimitsOfRoute): Promise<RequestLimits>;
+};
 
 /**
- * The limits per address, through @fastify/rate-limit: the coarse one of everything under the API, and with it, in the same
- * call to the limiter, those that a route adds. A route that adds one is critical: without the limiter it answers 503; the
- * others count in process meanwhile (DESIGN 6).
+ * The limits of everybody together, of the address, of the route and of the account: all in one call to the limiter, which draws from
+ * each or from none (docs/adr/0018). A route that adds one is critical: without the limiter it answers 503; the others
+ * count in process meanwhile (docs/architecture.md). In front of them stands @fastify/rate-limit, in this process: who floods costs
+ * no call.
  */
-export async function installLimits(app: FastifyInstance, limiter: RateLimiter): Promise<void> {
-  /** From the store, which does not see the request, to the response headers. An entry lives for one hook's time. */
-  const readings = new Map<number, BucketReading[]>();
-  let serial = 0;
-  app.decorateRequest('limitSerial', 0);
-
-  const storeFor = (added: readonly RateLimitName[]): FastifyRateLimitStore => ({
-    incr(key, done) {
-      const [number = '', network = ''] = key.split(' ');
-      const buckets: Bucket[] = ['per-ip' as const, ...added].map((limit) => ({ limit, key: network }));
-      limiter.take(buckets, added.length > 0 ? 'refuse' : 'local').then(
-        (taken) => {
-          readings.set(Number(number), taken.readings);
-          done(null, { current: taken.allowed ? 0 : 2, ttl: 1000 * retryAfter(taken.readings) });
-        },
-        (error: Error) => done(error),
-      );
-    },
-    child: (options) => storeFor(addedBy(options)),
-  });
-  class LimiterStore implements FastifyRateLimitStore {
-    incr = storeFor([]).incr;
-    child = storeFor([]).child;
-  }
-
+export async function installLimits(app: FastifyInstance, limiter: RateLimiter, perIp: RateLimit): Promise<EdgeLimits> {
+  app.decorateRequest('limits', null);
+  const flood = floodLimit(perIp);
   await app.register(rateLimit, {
-    global: false, // mount.ts says which routes: all of the API
-    max: 1, // the buckets decide; the store reports within or beyond
-    timeWindow: 1000,
-    store: LimiterStore as never, // the plugin's type wants a constructor with its own options
-    keyGenerator: (request) => {
-      request.limitSerial = ++serial; // not the request id: the client chooses that one
-      return `${request.limitSerial} ${networkOf(request.ip)}`;
-    },
-    addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false, 'retry-after': false },
-    addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
-    errorResponseBuilder: (request) => {
-      const taken = take(readings, request);
-      return new RefusalError(refuse('rate-limited', { retryAfterSeconds: retryAfter(taken) }), limitHeaders(taken));
-    },
+    global: false,
+    max: flood.capacity,
+    timeWindow: flood.windowSeconds * 1000,
+    store: FloodStore,
+    keyGenerator: (request) => networkOf(request.ip),
   });
+  const watch = app.createRateLimit();
+
   // A wrong password or code has cost one token by now; it costs its network more before anybody hears that it was wrong.
   app.addHook('onSend', async (request, reply) => {
-    const added = addedBy(request.routeOptions.config?.rateLimit || {});
-    if (reply.statusCode !== 401 || added.length === 0) return;
+    if (reply.statusCode !== 401 || !request.routeOptions.config?.limitsFailures) return;
     await limiter.charge({ limit: 'per-ip', key: networkOf(request.ip) }, FAILURE_COSTS);
   });
-  app.addHook('preParsing', (request, reply, payload, done) => {
-    const taken = take(readings, request);
-    if (taken.length > 0) addLimitHeaders(reply, taken);
-    done(null, payload);
-  });
+
+  return {
+    async begin(request, reply, route) {
+      const seen = await watch(request);
+      if (!seen.isAllowed && seen.isExceeded) {
+        const reading = { ...readingOf('per-ip', perIp, 0), retryAfterSeconds: Math.max(1, seen.ttlInSeconds) };
+        throw new RefusalError(refuse('rate-limited', { retryAfterSeconds: reading.retryAfterSeconds }), limitHeaders([reading]));
+      }
+      return requestLimits(limiter, reply, networkOf(request.ip), route);
+    },
+  };
 }
 
-/** What a route declares as `config.rateLimit` so that the plugin limits it. */
-export function limitConfig(added: readonly RateLimitName[]): RateLimitOptions {
-  return { added } as RateLimitOptions; // the plugin hands what it does not know to `child`
+function requestLimits(limiter: RateLimiter, reply: FastifyReply, network: string, { added, isByFlow }: LimitsOfRoute): RequestLimits {
+  const own: Bucket[] = ['per-ip' as const, ...added].map((limit) => ({ limit, key: network }));
+  let isDrawn = false;
+
+  async function take(also: readonly Bucket[]) {
+    if (isDrawn) throw new Error('the limits of a request are drawn once');
+    isDrawn = true;
+    const buckets: Bucket[] = [{ limit: 'global', key: 'all' }, ...own];
+    const { allowed, readings, aside } = await limiter.take(buckets, added.length > 0 ? 'refuse' : 'local', also);
+    reply.headers(limitHeaders(readings.slice(1))); // what everybody has left is not for this caller to know
+    const waits = readings.map(({ retryAfterSeconds }) => retryAfterSeconds);
+    const refusal = allowed ? null : refuse('rate-limited', { retryAfterSeconds: Math.max(1, ...waits) });
+    return { refusal, also: aside };
+  }
+
+  async function settle() {
+    if (isDrawn) return;
+    const { refusal } = await take([]);
+    if (refusal) throw new RefusalError(refusal);
+  }
+
+  return {
+    take,
+    settle,
+    giveBack: (bucket) => limiter.charge(bucket, -1),
+    async addAccount(accountId) {
+      own.push({ limit: 'per-user', key: accountId });
+      if (!isByFlow) await settle();
+    },
+  };
 }
 
 /** `RateLimit` and `RateLimit-Policy` (IETF draft-ietf-httpapi-ratelimit-headers), one item a bucket. */
@@ -87,26 +109,4 @@ export function limitHeaders(readings: readonly BucketReading[]): Record<string,
       )
       .join(', '),
   };
-}
-
-/** Adds to those that are there: a request may draw from the address's buckets and from the account's. */
-export function addLimitHeaders(reply: FastifyReply, readings: readonly BucketReading[]): void {
-  for (const [name, value] of Object.entries(limitHeaders(readings))) {
-    const before = reply.getHeader(name);
-    reply.header(name, before === undefined ? value : `${before}, ${value}`);
-  }
-}
-
-function retryAfter(readings: readonly BucketReading[]): number {
-  return Math.max(1, ...readings.map(({ retryAfterSeconds }) => retryAfterSeconds));
-}
-
-function take(readings: Map<number, BucketReading[]>, request: FastifyRequest): BucketReading[] {
-  const taken = readings.get(request.limitSerial) ?? [];
-  readings.delete(request.limitSerial);
-  return taken;
-}
-
-function addedBy(options: object): readonly RateLimitName[] {
-  return 'added' in options && Array.isArray(options.added) ? (options.added as RateLimitName[]) : [];
 }

@@ -2,13 +2,15 @@ import { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import { DependencyDown } from '#application/ports/errors.ts';
+import type { Allowance } from '#application/ports/services.ts';
 import type { ServiceClient } from '#application/ports/store.ts';
 import { isRefusal, refuse } from '#domain/problems.ts';
 import type { AccessCheck } from './access.ts';
 import { clientOf } from './client.ts';
 import type { Cookies } from './cookies.ts';
 import type { Csrf } from './csrf.ts';
-import { limitConfig } from './limits.ts';
+import type { EdgeLimits } from './limits.ts';
 import { lineStreams, NDJSON } from './lines.ts';
 import { RefusalError, sendProblem } from './problem.ts';
 import type { Access, Principal, Route } from './route.ts';
@@ -20,6 +22,8 @@ declare module 'fastify' {
     access?: Access;
     neverBlocked?: true;
     takesForm?: true;
+    /** A 401 of this route costs its network more than the request did. */
+    limitsFailures?: boolean;
   }
   interface FastifyRequest {
     principal: Principal | null;
@@ -28,7 +32,14 @@ declare module 'fastify' {
 }
 
 /** What stands between a request and its handler. */
-export type Edge = { access: AccessCheck; services: ReturnType<typeof serviceCheck>; csrf: Csrf; cookies: Cookies; issuer: string };
+export type Edge = {
+  access: AccessCheck;
+  services: ReturnType<typeof serviceCheck>;
+  csrf: Csrf;
+  cookies: Cookies;
+  limits: EdgeLimits;
+  issuer: string;
+};
 
 /** Registers the routes and their aliases; every one is validated, limited, guarded and answered in the same way. */
 export function mount(app: FastifyInstance, routes: readonly Route[], edge: Edge): void {
@@ -64,9 +75,11 @@ export function requireAccess(app: FastifyInstance): void {
 
 function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge & { stream: ReturnType<typeof lineStreams> }): void {
   const { access, body, params, query } = route;
-  const { cookies, issuer, stream } = edge;
+  const { cookies, issuer, limits, stream } = edge;
+  const { limits: added = [], isLimitedByFlow: isByFlow = false } = route;
   const isLimited = route.path.startsWith('/api/') && (access === 'public' || !('serviceClient' in access));
   const isApi = route.path.startsWith('/api/');
+  const drawsOnAccount = access !== 'public' && route.method !== 'GET';
   app.route({
     method: route.method,
     url: url.replace(/\{(\w+)\}/g, ':$1'),
@@ -74,11 +87,21 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge & {
       access,
       ...(route.neverBlocked ? { neverBlocked: true } : {}),
       ...(route.takesForm ? { takesForm: true } : {}),
-      ...(isLimited ? { rateLimit: limitConfig(route.limits ?? []) } : {}),
+      limitsFailures: isLimited && added.length > 0,
+    },
+    onRequest: async (request: FastifyRequest, reply: FastifyReply) => {
+      if (!isLimited) return;
+      request.limits = await limits.begin(request, reply, { added, isByFlow });
+      if (!isByFlow && !drawsOnAccount) await request.limits.settle();
     },
     preParsing: async (request: FastifyRequest, reply: FastifyReply) => {
-      if (access !== 'public' && 'serviceClient' in access) request.service = await edge.services(request);
+      if (access !== 'public' && 'serviceClient' in access) request.service = await edge.services(request, reply);
       else request.principal = await principalOf(request, reply, route, edge);
+    },
+    errorHandler: async (error, request) => {
+      // What was refused before it was counted counts too, or it would be free. A dependency that is down is told of at once.
+      if (!(error instanceof DependencyDown)) await request.limits?.settle();
+      throw error;
     },
     handler: async (request, reply) => {
       const call = {
@@ -91,8 +114,10 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge & {
         ifNoneMatch: request.headers['if-none-match'],
         authorization: request.headers.authorization ?? '',
         accept: request.headers.accept ?? '',
+        allowance: request.limits ?? NO_LIMITS,
       };
       const answer = await (route.isEven ? evenly(route.handler(call)) : route.handler(call));
+      await request.limits?.settle(); // a flow that ended before it drew
       if (isRefusal(answer)) return sendProblem(reply, answer, issuer);
       if (isApi || !answer.headers?.['cache-control']) reply.header('cache-control', 'no-store');
       reply.code(answer.status).headers(answer.headers ?? {});
@@ -109,6 +134,9 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge & {
     },
   });
 }
+
+/** Of routes outside of the API. */
+const NO_LIMITS: Allowance = { take: async () => ({ refusal: null, also: { allowed: true, readings: [] } }), giveBack: async () => {} };
 
 const EVEN_MS = 100;
 

@@ -3,7 +3,7 @@ import { PROBLEMS, type ProblemCode } from '#domain/problems.ts';
 import { NDJSON } from './lines.ts';
 import type { Route } from './route.ts';
 
-/** The OpenAPI 3.1 document, made from the same route headers that validate and serialise (DESIGN 2). */
+/** The OpenAPI 3.1 document, made from the same route headers that validate and serialise (docs/architecture.md). */
 
 type Json = Record<string, unknown>;
 

@@ -1,8 +1,8 @@
-import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { DependencyDown } from '#application/ports/errors.ts';
 import { PROBLEMS, type ProblemCode, type Refusal, refuse } from '#domain/problems.ts';
+import type { EdgeLimits } from './limits.ts';
 import { requestIdOf } from './request-id.ts';
 
 /** The one place where a "no" becomes a response (RFC 9457). Never a stack, SQL, a path of a file, or a secret (ASVS 16.5.1). */
@@ -93,9 +93,13 @@ export function installProblems(app: FastifyInstance, issuer: string): void {
 }
 
 /** 404, or 405 with `Allow` where the path answers to other methods (RFC 9110 15.5.6). */
-export function installNotFound(app: FastifyInstance, issuer: string, methodsOf: (path: string) => string[]): void {
-  // Limited like the API itself, or guessing paths would be free.
-  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {
+export function installNotFound(
+  app: FastifyInstance,
+  { issuer, limits, methodsOf }: { issuer: string; limits: EdgeLimits; methodsOf: (path: string) => string[] },
+): void {
+  app.setNotFoundHandler(async (request, reply) => {
+    // Limited like the API itself, or guessing paths would be free.
+    await (await limits.begin(request, reply, { added: [], isByFlow: false })).settle();
     const methods = methodsOf(request.url.split('?')[0] ?? '/');
     if (methods.length === 0) return sendProblem(reply, refuse('not-found'), issuer);
     return sendProblem(reply.header('allow', methods.join(', ')), refuse('method-not-allowed'), issuer);
@@ -110,8 +114,8 @@ export function malformedUrl(issuer: string) {
   };
 }
 
-/** For what is not even HTTP: the answer is written to the socket by hand. */
-export function malformedHttp(issuer: string) {
+/** For what is not even HTTP, or comes too slowly: the answer is written to the socket by hand. */
+export function malformedHttp(issuer: string, count: (code: ProblemCode) => void) {
   return (error: Error & { code?: string }, socket: Socket): void => {
     if (error.code === 'ECONNRESET' || !socket.writable) {
       socket.destroy();
@@ -123,10 +127,11 @@ export function malformedHttp(issuer: string) {
         : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
           ? 'request-timeout'
           : 'invalid-request';
+    count(code);
     const problem = problemOf(refuse(code), issuer, requestIdOf(undefined));
     const body = JSON.stringify(problem);
     const head = [
-      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+      `HTTP/1.1 ${problem.status} ${problem.title}`,
       'content-type: application/problem+json; charset=utf-8',
       'cache-control: no-store',
       `x-request-id: ${problem.instance}`,

@@ -1,5 +1,7 @@
 import type { z } from 'zod';
-import type { Caller, ServiceClient } from '#application/ports/store.ts';
+import type { Allowance } from '#application/ports/services.ts';
+import type { Caller } from '#application/ports/sessions.ts';
+import type { ServiceClient } from '#application/ports/store.ts';
 import type { Acr } from '#domain/assurance.ts';
 import type { Client } from '#domain/client.ts';
 import type { ProblemCode, Refusal } from '#domain/problems.ts';
@@ -20,6 +22,8 @@ export type SessionAccess = {
   stepUp?: true;
   /** Open to who has yet to enrol the second factor that is required of everybody. */
   beforeSecondFactor?: true;
+  /** Reads, and answers tokens of the replaced service too while LEGACY_TOKENS_UNTIL lets it. */
+  takesLegacyTokens?: true;
 };
 
 /** The caller of a route that is not public, read from the store for this request. */
@@ -43,6 +47,8 @@ export type Call<Body, Params, Query, Who> = {
   authorization: string;
   /** `Accept`, for the page that is data too. */
   accept: string;
+  /** For the flow of a route that is limited by it. */
+  allowance: Allowance;
 };
 
 /** A body that is text, bytes or a stream goes out as it is (with its own content type); anything else through the response schema. */
@@ -83,6 +89,8 @@ export type RouteDefinition<
   isEven?: true;
   /** Buckets per address besides `per-ip`. A route with any is critical: without the limiter it answers 503. */
   limits?: readonly RateLimitName[];
+  /** Its flow adds buckets of whom the request is about, and draws: it is given the `allowance`. */
+  isLimitedByFlow?: true;
   /** The codes that its flow may answer; those of the edge (validation, access, limits, outages) are added by themselves. */
   problems: readonly ProblemCode[];
   body?: Body;

@@ -1,26 +1,33 @@
 import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
+import type { legacyCaller } from '#application/legacy-caller.ts';
 import type { Metrics } from '#application/ports/metrics.ts';
 import type { AccessTokens, Clock, CsrfTokens, IpBlockList, Policy, RateLimiter, Secrets } from '#application/ports/services.ts';
 import type { Store } from '#application/ports/store.ts';
+import type { Tracing } from '#application/ports/tracing.ts';
 import { serviceClients } from '#application/service-clients.ts';
 import type { sessionMoved } from '#application/session-moved.ts';
 import { refuse } from '#domain/problems.ts';
+import type { RateLimit } from '#domain/rate-limit.ts';
 import { accessCheck } from './access.ts';
 import { cookies as cookiesOf } from './cookies.ts';
 import { csrf as csrfOf } from './csrf.ts';
 import { hostCheck } from './hosts.ts';
 import { installFormBody, installJsonBody } from './json-body.ts';
 import { installLimits } from './limits.ts';
+import { methodLabel } from './method-label.ts';
 import { mount, requireAccess, urlsOf } from './mount.ts';
 import { openApiDocument } from './openapi.ts';
 import { installNotFound, installProblems, malformedHttp, malformedUrl, RefusalError } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 import type { Route } from './route.ts';
+import { referenceRoute } from './routes/reference.ts';
 import { installSecurityHeaders } from './security-headers.ts';
 import { serviceCheck } from './service-access.ts';
+import { cutSlowReaders } from './slow-readers.ts';
+import { installTracing } from './tracing.ts';
 
 export type HttpSettings = {
   issuer: string;
@@ -34,11 +41,17 @@ export type HttpSettings = {
   allowedHosts: string[];
   /** Addresses and CIDRs of proxies; nobody else's X-Forwarded-For counts. */
   trustProxy: string[];
+  /** What one address may ask, from which follows what is a flood. */
+  perIp: RateLimit;
+  /** Open at once; more are closed as they come. */
+  maxConnections: number;
 };
 
 export type ServerParts = {
   routes: Route[];
   hasMoved: ReturnType<typeof sessionMoved>;
+  /** Null: tokens of a replaced service count for nothing. */
+  legacyCaller: ReturnType<typeof legacyCaller> | null;
   store: Store;
   accessTokens: AccessTokens;
   csrfTokens: CsrfTokens;
@@ -51,14 +64,24 @@ export type ServerParts = {
   log: FastifyBaseLogger;
   /** Null: nobody counts. */
   metrics: Metrics | null;
+  /** Null: nobody traces. */
+  tracing: Tracing | null;
+  /** From then on each answer ends its connection: an open one would be closed under somebody's next request. */
+  isStopping(): boolean;
 };
 
 const BODY_LIMIT_BYTES = 64 * 1024;
+const HEADER_LIMIT_BYTES = 16 * 1024;
+/** From the first byte of a request to its last: who sends slower is cut off, within the second in which Node looks. */
 const REQUEST_TIMEOUT_MS = 10_000;
+const LOOK_EVERY_MS = 1000;
+const UNKNOWN_ROUTE = 'unknown';
+const CLIENT_LEFT = 499;
 const KEEP_ALIVE_MS = 75_000; // longer than a balancer's, so that the balancer is the one who closes
 
 /** The server, not yet listening. The order of what is installed is the order in which a request meets it. */
 export async function buildServer({
+  legacyCaller,
   routes,
   hasMoved,
   store,
@@ -72,6 +95,8 @@ export async function buildServer({
   settings,
   log,
   metrics,
+  tracing,
+  isStopping,
 }: ServerParts): Promise<FastifyInstance> {
   const { issuer } = settings;
   const app = Fastify({
@@ -83,21 +108,31 @@ export async function buildServer({
     trustProxy: settings.trustProxy.length > 0 ? settings.trustProxy : false,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { connectionsCheckingInterval: LOOK_EVERY_MS, headersTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: HEADER_LIMIT_BYTES },
     keepAliveTimeout: KEEP_ALIVE_MS,
     maxRequestsPerSocket: 0,
     forceCloseConnections: 'idle',
     return503OnClosing: false, // what arrives while we drain is still served
     routerOptions: { maxParamLength: 128 },
     frameworkErrors: malformedUrl(issuer),
-    clientErrorHandler: malformedHttp(issuer),
+    clientErrorHandler: malformedHttp(issuer, (code) => metrics?.refused(UNKNOWN_ROUTE, code)),
   });
+  app.server.maxConnections = settings.maxConnections;
+  const stopLooking = cutSlowReaders(app.server);
+  app.addHook('onClose', async () => stopLooking());
 
   app.decorateRequest('problem', null);
+  app.decorateRequest('span', null);
   installProblems(app, issuer); // before any register: a child keeps what it finds
   requireAccess(app);
   installJsonBody(app);
   installFormBody(app);
+  if (tracing) installTracing(app, tracing);
   greet(app, settings, ipBlocks, metrics);
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (isStopping()) reply.header('connection', 'close');
+    done(null, payload);
+  });
   await installSecurityHeaders(app, issuer);
   if (settings.corsOrigins.length > 0) {
     await app.register(cors, {
@@ -108,22 +143,24 @@ export async function buildServer({
       maxAge: 600,
     });
   }
-  await installLimits(app, limiter);
+  const limits = await installLimits(app, limiter, settings.perIp);
   const cookies = cookiesOf({ allowsPlain: settings.allowsPlainCookies });
   const csrf = csrfOf({ csrfTokens, cookies, ownOrigins: [...settings.ownOrigins, ...settings.corsOrigins] });
-  const access = accessCheck({ hasMoved, store, accessTokens, secrets, limiter, clock, policy, cookies, csrf });
-  const services = serviceCheck({ clients: serviceClients({ store, secrets, clock }), limiter });
-  mount(app, routes, { access, services, csrf, cookies, issuer });
-  await reference(app, openApiDocument(routes, urlsOf, { title: settings.productName, issuer, version: settings.version }));
-  installNotFound(app, issuer, methodsByPath(routes));
+  const access = accessCheck({ legacyCaller, hasMoved, store, accessTokens, secrets, clock, policy, cookies, csrf });
+  const services = serviceCheck({ clients: serviceClients({ store, secrets, clock }), limits });
+  const mounted = [...routes, referenceRoute(() => app.swagger())];
+  mount(app, mounted, { access, services, csrf, cookies, limits, issuer });
+  await reference(app, () => openApiDocument(mounted, urlsOf, { title: settings.productName, issuer, version: settings.version }));
+  installNotFound(app, { issuer, limits, methodsOf: methodsByPath(mounted) });
   return app;
 }
 
-/** First of all: the request id on whatever is answered, the host, whether the address is blocked, and one log line at the end, without query or body. */
+/** First of all: the request id on whatever is answered, the host, whether the address is blocked; and at the end it is told of. */
 function greet(app: FastifyInstance, { allowedHosts }: HttpSettings, ipBlocks: IpBlockList, metrics: Metrics | null): void {
   const isServed = hostCheck(allowedHosts);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
+    reply.raw.once('close', () => (request.span ? request.span.run(() => tell(request, reply, metrics)) : tell(request, reply, metrics)));
     const [host, ...others] = request.raw.headersDistinct['host'] ?? [];
     const path = request.url;
     const isServedHere = others.length === 0 && !path.includes('://') && isServed(host, path);
@@ -131,35 +168,30 @@ function greet(app: FastifyInstance, { allowedHosts }: HttpSettings, ipBlocks: I
     else if (request.routeOptions.config?.neverBlocked || !ipBlocks.isBlocked(request.ip)) done();
     else done(new RefusalError(refuse('forbidden', { detail: 'Requests from this address are not answered.' })));
   });
-  app.addHook('onResponse', (request, reply, done) => {
-    const { method, routeOptions, ip } = request;
-    const fields = {
-      reqId: request.id,
-      method,
-      route: routeOptions.url ?? 'unknown',
-      status: reply.statusCode,
-      ms: Math.round(reply.elapsedTime),
-      ip,
-    };
-    if (!fields.route.startsWith('/health')) request.log.info(fields, 'request');
-    const { route, status } = fields;
-    metrics?.observe({ method, route, status, seconds: reply.elapsedTime / 1000, problem: request.problem });
-    done();
-  });
 }
 
-/** The reference for people at /docs, the document for programs at /openapi.json. */
-async function reference(app: FastifyInstance, document: Record<string, unknown>): Promise<void> {
-  const body = JSON.stringify(document);
-  await app.register(swagger, { mode: 'static', specification: { document: document as never } });
+/** One log line, without query or body, and one count: also of a request whose client left before the answer (as nginx has it, 499). */
+function tell(request: FastifyRequest, reply: FastifyReply, metrics: Metrics | null): void {
+  const { id: reqId, method, ip, problem } = request;
+  const route = request.routeOptions.url ?? UNKNOWN_ROUTE;
+  const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_LEFT;
+  const ms = reply.elapsedTime;
+  if (!route.startsWith('/health')) request.log.info({ reqId, method, route, status, ms: Math.round(ms), ip }, 'request');
+  metrics?.observe({ method: methodLabel(method), route, status, seconds: ms / 1000, problem });
+}
+
+/** The reference for people at /docs, over the document that programs get. */
+async function reference(app: FastifyInstance, document: () => Record<string, unknown>): Promise<void> {
+  await app.register(swagger, {
+    openapi: {},
+    transform: ({ url }) => ({ schema: { hide: true }, url }),
+    transformObject: () => document() as never,
+  });
   await app.register(async (docs) => {
     docs.addHook('onRoute', (route) => {
       route.config = { ...route.config, access: 'public' };
     });
     await docs.register(swaggerUi, { routePrefix: '/docs', uiConfig: { url: '/openapi.json' } });
-  });
-  app.get('/openapi.json', { config: { access: 'public' } }, (_request, reply) => {
-    reply.header('content-type', 'application/json; charset=utf-8').header('cache-control', 'public, max-age=60').send(body);
   });
 }
 

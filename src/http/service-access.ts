@@ -1,10 +1,8 @@
-import type { FastifyRequest } from 'fastify';
-import type { RateLimiter } from '#application/ports/services.ts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ServiceClient } from '#application/ports/store.ts';
 import type { serviceClients } from '#application/service-clients.ts';
-import { networkOf } from '#domain/network.ts';
 import { refuse } from '#domain/problems.ts';
-import { limitHeaders } from './limits.ts';
+import type { EdgeLimits } from './limits.ts';
 import { RefusalError } from './problem.ts';
 
 const CHALLENGE = { 'www-authenticate': 'Basic realm="latchkey", charset="UTF-8"' };
@@ -16,20 +14,16 @@ const CHALLENGE = { 'www-authenticate': 'Basic realm="latchkey", charset="UTF-8"
  */
 export function serviceCheck({
   clients,
-  limiter,
+  limits,
 }: {
   clients: Pick<ReturnType<typeof serviceClients>, 'authenticate'>;
-  limiter: RateLimiter;
+  limits: EdgeLimits;
 }) {
-  return async (request: FastifyRequest): Promise<ServiceClient> => {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<ServiceClient> => {
     const given = credentialsOf(request);
     const client = given && (await clients.authenticate(given.id, given.secret));
     if (client) return client;
-    const { allowed, readings } = await limiter.take([{ limit: 'per-ip', key: networkOf(request.ip) }], 'local');
-    if (!allowed) {
-      const retryAfterSeconds = Math.max(...readings.map((reading) => reading.retryAfterSeconds));
-      throw new RefusalError(refuse('rate-limited', { retryAfterSeconds }), limitHeaders(readings));
-    }
+    await (await limits.begin(request, reply, { added: [], isByFlow: false })).settle();
     throw new RefusalError(refuse('unauthenticated', { detail: 'The credentials of a service are needed.' }), CHALLENGE);
   };
 }

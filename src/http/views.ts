@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { MfaRequired } from '#application/mfa-required.ts';
-import type { Account, Passkey, Session } from '#application/ports/store.ts';
+import type { Account } from '#application/ports/accounts.ts';
+import type { Passkey } from '#application/ports/authenticators.ts';
+import type { Session } from '#application/ports/sessions.ts';
 import type { SignedIn, Tokens } from '#application/start-session.ts';
 import type { AuditEvent } from '#domain/audit-event.ts';
 import { deviceCookies, sessionCookies } from './cookies.ts';
@@ -51,12 +53,19 @@ export const SignedInView = z.union([TokensView, CookieSessionView]);
 
 export const Method = z.enum(['webauthn', 'totp', 'sms', 'recovery_code']);
 
+/** What can finish a sign-in: a second factor, or a new password that another provider asks for. */
+export const FinishingMethod = z.enum([...Method.options, 'new_password']);
+
 export const MfaRequiredView = z
   .object({
     status: z.literal('mfa_required'),
     pre_auth_token: z.string().describe('opaque; for POST /api/auth/verify-mfa alone'),
     expires_in: z.int().describe('seconds'),
-    methods: z.array(Method).describe('what this user may use, strongest first'),
+    methods: z
+      .array(FinishingMethod)
+      .describe(
+        'what this user may use, strongest first; at another provider sms is any code that it sends, and new_password is asked for by itself',
+      ),
   })
   .meta({ id: 'MfaRequired' });
 

@@ -9,11 +9,13 @@ export type Load = {
   next(connection: number, body: string | null): string;
 };
 
-export type Measured = { perSecond: number; failed: number; p50Ms: number; p99Ms: number };
+/** `refused`: the first answer that was not 2xx. */
+export type Measured = { perSecond: number; failed: number; refused: string | null; p50Ms: number; p99Ms: number };
 
 export async function load({ port, connections, seconds, next }: Load): Promise<Measured> {
   const tookMs: number[] = [];
   let failed = 0;
+  let refused: string | null = null;
   const startedAt = performance.now();
   const endAt = startedAt + seconds * 1000;
   await Promise.all(
@@ -35,7 +37,10 @@ export async function load({ port, connections, seconds, next }: Load): Promise<
           const body = bodyOf(text);
           if (body === null) return;
           tookMs.push(performance.now() - sentAt);
-          if (text[9] !== '2') failed++;
+          if (text[9] !== '2') {
+            failed++;
+            refused ??= text;
+          }
           text = '';
           send(body);
         });
@@ -46,7 +51,7 @@ export async function load({ port, connections, seconds, next }: Load): Promise<
   const elapsedSeconds = (performance.now() - startedAt) / 1000;
   tookMs.sort((a, b) => a - b);
   const at = (share: number) => tookMs[Math.min(tookMs.length - 1, Math.floor(tookMs.length * share))] ?? 0;
-  return { perSecond: tookMs.length / elapsedSeconds, failed, p50Ms: at(0.5), p99Ms: at(0.99) };
+  return { perSecond: tookMs.length / elapsedSeconds, failed, refused, p50Ms: at(0.5), p99Ms: at(0.99) };
 }
 
 /** The body of a whole response, by its length or in chunks; null while some of it is still to come. */

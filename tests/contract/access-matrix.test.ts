@@ -13,7 +13,9 @@ import { startService, type TestService } from '../support/service.ts';
 
 let service: TestService;
 beforeAll(async () => {
-  service = await startService();
+  // With everything that a setting can open.
+  const settings = { AUTH_PROVIDER: 'both', COGNITO_USER_POOL_ID: 'eu-central-1_None', COGNITO_CLIENT_ID: 'none' };
+  service = await startService({ settings });
 });
 afterAll(() => service.stop());
 
@@ -39,6 +41,7 @@ const PUBLIC = [
   'GET /verify-email',
   'POST /api/auth/change-email/confirm',
   'POST /api/auth/change-email/revert',
+  'POST /api/auth/exchange',
   'POST /api/auth/forgot-password',
   'POST /api/auth/keep-account',
   'POST /api/auth/login',

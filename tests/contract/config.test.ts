@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { format, inspect } from 'node:util';
@@ -40,6 +40,24 @@ function mistakes(environment: Environment): string {
 }
 
 describe('the settings', () => {
+  it('for traces are checked, and a key for the collector is never shown', () => {
+    expect(loadConfig({}).OTEL_TRACES_SAMPLER_ARG).toBe(1);
+    expect(loadConfig({}).OTEL_EXPORTER_OTLP_ENDPOINT).toBeUndefined();
+    const config = loadConfig({ OTEL_EXPORTER_OTLP_HEADERS: 'api-key=canary', OTEL_TRACES_SAMPLER_ARG: '0.25' });
+    expect(config.OTEL_TRACES_SAMPLER_ARG).toBe(0.25);
+    expect(format(inspect(config), JSON.stringify(config))).not.toContain('canary');
+    const wrong = { OTEL_EXPORTER_OTLP_ENDPOINT: 'grpc://collector', OTEL_EXPORTER_OTLP_HEADERS: 'canary', OTEL_TRACES_SAMPLER_ARG: '2' };
+    for (const name of Object.keys(wrong)) expect(mistakes(wrong)).toContain(`${name}:`);
+    expect(mistakes(wrong)).not.toContain('canary');
+  });
+
+  it('let balancers learn of the end in production, and nobody wait for it in development', () => {
+    expect(loadConfig({}).SHUTDOWN_DRAIN_SECONDS).toBe(0);
+    expect(loadConfig({ SHUTDOWN_DRAIN_SECONDS: '7' }).SHUTDOWN_DRAIN_SECONDS).toBe(7);
+    const mail = { EMAIL_PROVIDER: 'smtp', SMTP_HOST: 'mail.internal', EMAILS_FROM_EMAIL: 'auth@example.com', SMS_MFA: 'false' };
+    expect(loadConfig({ ...completeProduction, ...mail }).SHUTDOWN_DRAIN_SECONDS).toBe(5);
+  });
+
   it('need nothing in development, and have the defaults of the contract', () => {
     const config = loadConfig({});
     expect(config).toMatchObject({
@@ -61,6 +79,7 @@ describe('the settings', () => {
       },
     });
     expect(config.rateLimits).toEqual({
+      global: { capacity: 5000, windowSeconds: 1 },
       'per-ip': { capacity: 50, windowSeconds: 60 },
       'per-user': { capacity: 10, windowSeconds: 60 },
       login: { capacity: 5, windowSeconds: 60 },
@@ -101,6 +120,26 @@ describe('the settings', () => {
     expect(message.split('\n')).toHaveLength(1 + Object.keys(wrong).length);
   });
 
+  it('take SMS by SNS with a bounded price, and no codes in clear text in production', () => {
+    const config = loadConfig({ SMS_PROVIDER: 'sns', SMS_SENDER_ID: 'ACME1', SMS_MAX_PRICE: '0.0581', SMS_MAX_PER_DAY: '20' });
+    expect(config).toMatchObject({ SMS_SENDER_ID: 'ACME1', SMS_MAX_PRICE: 0.0581, policy: { secondFactors: { smsPerDay: 20 } } });
+    expect(loadConfig({})).toMatchObject({ SMS_MAX_PRICE: 0.5, policy: { secondFactors: { smsPerDay: 1000 } } });
+    const wrong: Record<string, string[]> = {
+      SMS_SENDER_ID: ['12345', 'AB', 'TWELVELETTER', 'A CME', 'ACMÉ'],
+      SMS_ORIGINATION_NUMBER: ['acme', '+1', '0151 234'],
+      SMS_MAX_PRICE: ['0', '0.00', '-1', '1e3', '100', 'free'],
+      SMS_MAX_PER_DAY: ['0', '1.5', '100000000'],
+    };
+    for (const [name, values] of Object.entries(wrong))
+      for (const value of values) expect(mistakes({ [name]: value }), value).toContain(name);
+    const production = { NODE_ENV: 'production', SMS_PROVIDER: 'sns' };
+    expect(mistakes({ ...production, AWS_ENDPOINT_URL: 'http://sns.example.com' })).toContain(
+      'AWS_ENDPOINT_URL: production sends no codes',
+    );
+    expect(mistakes({ ...production, AWS_ENDPOINT_URL: 'https://sns.example.com' })).not.toContain('AWS_ENDPOINT_URL');
+    expect(mistakes(production)).not.toMatch(/AWS_|SMS_/);
+  });
+
   it('refuse numbers that are none, too big or negative', () => {
     for (const value of ['-1', '1e3', '0x10', ' 15', '15 ', '1.5', '15m', '99999999999']) {
       expect(mistakes({ ACCESS_TOKEN_EXPIRE_MINUTES: value }), value).toContain('ACCESS_TOKEN_EXPIRE_MINUTES');
@@ -121,6 +160,16 @@ describe('the settings', () => {
   it('cannot be changed afterwards', () => {
     const config = loadConfig({});
     expect(() => Object.assign(config, { PORT: 1 })).toThrow(TypeError);
+  });
+});
+
+describe('docs/limits.md', () => {
+  it('[V6.1.1] names every limit with its default, and what locks', () => {
+    const page = readFileSync('docs/limits.md', 'utf8');
+    const limits = Object.entries(SETTINGS).filter(([name]) => name.startsWith('RATE_LIMIT_') && name !== 'RATE_LIMIT_PREFIX');
+    expect(limits.length).toBeGreaterThan(9);
+    for (const [name, setting] of limits) expect(page).toContain(`| \`${name}\` | ${'default' in setting ? setting.default : ''} |`);
+    for (const name of ['MAX_LOGIN_ATTEMPTS', 'LOCKOUT_DURATION_MINUTES', 'TRUST_PROXY']) expect(page).toContain(`\`${name}\``);
   });
 });
 
@@ -239,6 +288,47 @@ describe('a mail provider', () => {
   });
 });
 
+describe('tokens of a replaced service', () => {
+  const secretOf = { LEGACY_HS256_SECRET: 'the HS256 secret of the old service, long enough' };
+  const soon = new Date(Date.now() + 86_400_000).toISOString();
+
+  it('count for a while only, and from whom and until when must be said', () => {
+    expect(mistakes(secretOf)).toContain('LEGACY_TOKENS_UNTIL: tokens of another service count for a while only');
+    expect(mistakes({ ...secretOf, LEGACY_TOKENS_UNTIL: soon })).toBe('');
+    expect(mistakes({ LEGACY_TOKENS_UNTIL: soon })).toContain('give LEGACY_JWKS_URL or LEGACY_HS256_SECRET too');
+    expect(mistakes({ LEGACY_JWKS_URL: 'https://old.example.com/jwks', LEGACY_TOKENS_UNTIL: soon })).toContain('LEGACY_ISSUER');
+    expect(mistakes({ ...secretOf, LEGACY_TOKENS_UNTIL: '2099-01-01' })).toContain('LEGACY_TOKENS_UNTIL: at most 180 days from now');
+    for (const wrong of ['soon', '2026-13-01', '31.12.2026', '2026-12-31T10:00:00'])
+      expect(mistakes({ ...secretOf, LEGACY_TOKENS_UNTIL: wrong }), wrong).toContain('LEGACY_TOKENS_UNTIL: give a day or a time');
+    expect(mistakes({ LEGACY_HS256_SECRET: 'changeme', LEGACY_TOKENS_UNTIL: soon })).toContain('fewer than 32 characters');
+    const plain = { ...completeProduction, LEGACY_JWKS_URL: 'http://old.internal/jwks', LEGACY_ISSUER: 'x', LEGACY_TOKENS_UNTIL: soon };
+    expect(mistakes(plain)).toContain('LEGACY_JWKS_URL: production needs https');
+  });
+
+  it('count to the end of a day that is given', () => {
+    const config = loadConfig({ ...secretOf, LEGACY_TOKENS_UNTIL: '2026-01-31' });
+    expect(config.LEGACY_TOKENS_UNTIL?.toISOString()).toBe('2026-02-01T00:00:00.000Z');
+    expect(JSON.stringify(config)).not.toContain('old service');
+  });
+
+  it('are told from its other tokens by a claim', () => {
+    const claim = (given: string) => loadConfig({ LEGACY_ACCESS_CLAIM: given }).LEGACY_ACCESS_CLAIM;
+    expect(loadConfig({}).LEGACY_ACCESS_CLAIM).toEqual({ name: 'type', value: 'access' });
+    expect(claim('token_use=access')).toEqual({ name: 'token_use', value: 'access' });
+    expect(claim('none')).toBeNull();
+    for (const wrong of ['access', '=access', 'type=', 'type = access'])
+      expect(mistakes({ LEGACY_ACCESS_CLAIM: wrong })).toContain('name=value');
+  });
+
+  it('name their user by an id, or by the number that it was made of, where there are such tokens', () => {
+    const window = { ...secretOf, LEGACY_TOKENS_UNTIL: soon };
+    expect(loadConfig({}).LEGACY_SUBJECT).toBe('uuid');
+    expect(loadConfig({ ...window, LEGACY_SUBJECT: 'integer' }).LEGACY_SUBJECT).toBe('integer');
+    for (const wrong of ['number', 'Integer', '42']) expect(mistakes({ ...window, LEGACY_SUBJECT: wrong })).toContain('LEGACY_SUBJECT');
+    expect(mistakes({ LEGACY_SUBJECT: 'integer' })).toContain('LEGACY_SUBJECT: it says what tokens of another service say');
+  });
+});
+
 describe('a secret', () => {
   const values = [SECRET, 'db-password', 'redis-password', 'BEGIN PRIVATE KEY', 'smtp-password', 'SG.api-key'];
   const given = {
@@ -275,6 +365,31 @@ describe('a secret', () => {
       REDIS_URL: 'nonsense redis-password',
     });
     for (const value of ['too-short-a-secret', ...values]) expect(message).not.toContain(value);
+  });
+});
+
+describe('Cognito', () => {
+  const pool = { COGNITO_USER_POOL_ID: 'eu-central-1_Ab1Cd2Ef3', COGNITO_CLIENT_ID: 'client' };
+
+  it('needs its pool and client where somebody signs in by it, and nothing where nobody does', () => {
+    for (const asked of [{ AUTH_PROVIDER: 'both' }, { AUTH_PROVIDER: 'cognito' }, { COGNITO_MIGRATE: 'true' }]) {
+      expect(mistakes(asked)).toMatch(/COGNITO_USER_POOL_ID: .* needs it\n.*COGNITO_CLIENT_ID: .* needs it$/);
+      expect(loadConfig({ ...asked, ...pool }).cognito).toMatchObject({ userPoolId: 'eu-central-1_Ab1Cd2Ef3', endpoint: null });
+    }
+    expect(loadConfig(pool).cognito).toBeNull();
+    expect(mistakes({ ...pool, COGNITO_USER_POOL_ID: 'https://example.com' })).toContain('COGNITO_USER_POOL_ID');
+  });
+
+  it('is asked at AWS_ENDPOINT_URL too, and never in clear text in production', () => {
+    const asked = { AUTH_PROVIDER: 'both', ...pool, AWS_ENDPOINT_URL: 'http://127.0.0.1:4566/' };
+    expect(loadConfig(asked).cognito?.endpoint).toBe('http://127.0.0.1:4566');
+    expect(loadConfig({ ...asked, COGNITO_ENDPOINT: 'http://127.0.0.1:9229' }).cognito?.endpoint).toBe('http://127.0.0.1:9229');
+    expect(mistakes({ ...completeProduction, ...asked })).toContain('COGNITO_ENDPOINT: production');
+  });
+
+  it('lets clients ask for what AUTH_PROVIDER names, the first by default', () => {
+    const allowed = (AUTH_PROVIDER: string) => loadConfig({ AUTH_PROVIDER, ...pool }).policy.providers.allowed;
+    expect([allowed('native'), allowed('cognito'), allowed('both')]).toEqual([['native'], ['cognito'], ['native', 'cognito']]);
   });
 });
 

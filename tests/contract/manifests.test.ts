@@ -13,12 +13,13 @@ const ways: { how: string; isThere: boolean; render: () => Manifest[] }[] = [
   { how: 'helm', isThere: has(HELM), render: () => rendered(HELM, ...CHART, ...ORIGINS, ...ALL) },
 ];
 
-/** Settings of the watching that the contract names; this version may not have them yet. */
-const OF_THE_CONTRACT = ['METRICS_PORT', 'METRICS_TOKEN'];
-
+type Labels = Record<string, string>;
+type Selected = { selector: { matchLabels: Labels } };
+type Ports = { ports: { port: number }[] };
 type Container = {
   name: string;
   image: string;
+  ports?: { name: string; containerPort: number }[];
   env: { name: string; value: string }[];
   resources: { requests: object; limits: object };
   securityContext: object;
@@ -29,7 +30,7 @@ type PodSpec = {
   containers: Container[];
   securityContext: object;
   terminationGracePeriodSeconds: number;
-  topologySpreadConstraints: object[];
+  topologySpreadConstraints: { labelSelector: { matchLabels: Labels } }[];
   volumes: { name: string; secret?: { secretName: string; defaultMode: number } }[];
   automountServiceAccountToken: boolean;
 };
@@ -101,6 +102,40 @@ describe.each(ways)('the manifests by $how', ({ isThere, render }) => {
     expect(pod.topologySpreadConstraints).toHaveLength(2);
   });
 
+  it.runIf(isThere)('mean each other: what is spread, guarded, scaled, reached and watched is the service', () => {
+    const manifests = render();
+    const spec = <Spec>(kind: string) => theOne(manifests, kind)['spec'] as Spec;
+    const labelsOf = (kind: string) => spec<{ template: { metadata: { labels: Labels } } }>(kind).template.metadata.labels;
+    const service = spec<{ selector: Labels; ports: { name: string; targetPort: string }[] }>('Service');
+    const pods = labelsOf('Deployment');
+
+    expect(pods).toMatchObject(spec<Selected>('Deployment').selector.matchLabels);
+    expect(pods).toMatchObject(spec<Selected>('PodDisruptionBudget').selector.matchLabels);
+    expect(pods).toMatchObject(service.selector);
+    expect(labelsOf('Job')).not.toMatchObject(service.selector); // it answers nobody
+    for (const each of [pods, labelsOf('Job')]) {
+      expect(each).toMatchObject(spec<{ podSelector: { matchLabels: Labels } }>('NetworkPolicy').podSelector.matchLabels);
+    }
+    for (const { labelSelector } of podOf(manifests, 'Deployment').topologySpreadConstraints) {
+      expect(pods).toMatchObject(labelSelector.matchLabels);
+    }
+    const { name } = theOne(manifests, 'Deployment').metadata;
+    expect(spec('HorizontalPodAutoscaler')).toMatchObject({ scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name } });
+
+    const ports = podOf(manifests, 'Deployment').containers[0]?.ports ?? [];
+    for (const { targetPort } of service.ports) expect(ports.map((port) => port.name)).toContain(targetPort);
+    const monitor = spec<Selected & { endpoints: { port: string; path: string }[] }>('ServiceMonitor');
+    expect(theOne(manifests, 'Service').metadata['labels']).toMatchObject(monitor.selector.matchLabels);
+    expect(monitor.endpoints.map(({ port, path }) => [port, path])).toEqual([['metrics', '/metrics']]);
+    expect(service.ports.map((port) => port.name)).toContain('metrics');
+
+    const policy = spec<{ ingress: Ports[]; egress: Ports[] }>('NetworkPolicy');
+    const reachable = policy.ingress.flatMap((rule) => rule.ports.map(({ port }) => port)).sort();
+    expect(reachable).toEqual(ports.map(({ containerPort }) => containerPort).sort());
+    const reached = policy.egress.flatMap((rule) => rule.ports.map(({ port }) => port));
+    expect(reached).toEqual(expect.arrayContaining([53, 5432, 6432, 6379, 587, 465, 443, 4318]));
+  });
+
   it.runIf(isThere)('name secrets and hold none, and every setting in them is one of the service', () => {
     const manifests = render();
     const pod = podOf(manifests, 'Deployment');
@@ -113,7 +148,7 @@ describe.each(ways)('the manifests by $how', ({ isThere, render }) => {
     );
     const isSecret = (name: string) => 'secret' in (SETTINGS[name as keyof typeof SETTINGS] ?? {});
     for (const name of [...inMap, ...inPods]) {
-      expect([...Object.keys(SETTINGS), ...OF_THE_CONTRACT]).toContain(name.replace(/_FILE$/, ''));
+      expect(Object.keys(SETTINGS)).toContain(name.replace(/_FILE$/, ''));
       expect(isSecret(name), `${name} stands in the open`).toBe(false);
     }
   });

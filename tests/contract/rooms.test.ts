@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
-/** The fences between the rooms bite (DESIGN 1): violations planted in an empty copy of the house are refused by Biome. */
+/** The fences between the rooms bite (docs/architecture.md): violations planted in an empty copy of the house are refused by Biome. */
 
 const ROOT = path.join(import.meta.dirname, '../..');
 const IMPORTS = 'lint/style/noRestrictedImports';

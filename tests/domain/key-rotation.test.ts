@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { jwksMaxAgeSeconds, type KeyRing, PUBLISH_LEAD_SECONDS, retirable, rotated, secondsUntilRotatable } from '#domain/key-rotation.ts';
+import {
+  JWKS_MAX_AGE_SECONDS,
+  jwksMaxAgeSeconds,
+  type KeyRing,
+  PICK_UP_SECONDS,
+  PUBLISH_LEAD_SECONDS,
+  retirable,
+  retired,
+  rotated,
+  secondsUntilRotatable,
+} from '#domain/key-rotation.ts';
 
 const at = (seconds: number) => new Date(seconds * 1000);
 const ring: KeyRing = { current: { kid: 'a' }, next: { kid: 'b', publishedAt: at(0) }, previous: [] };
@@ -10,10 +20,10 @@ describe('key rotation [V13.3.4]', () => {
     expect(after).toEqual({
       current: { kid: 'b' },
       next: { kid: 'c', publishedAt: at(1000) },
-      previous: [{ kid: 'a', retireAt: at(1960) }],
+      previous: [{ kid: 'a', retireAt: at(2080) }],
     });
-    expect(retirable(after, at(1959))).toEqual([]);
-    expect(retirable(after, at(1960))).toEqual(['a']);
+    expect(retirable(after, at(2079))).toEqual([]);
+    expect(retirable(after, at(2080))).toEqual(['a']);
   });
 
   it('never lets a key sign that was not published', () => {
@@ -24,7 +34,27 @@ describe('key rotation [V13.3.4]', () => {
   it('waits until verifiers that keep the JWKS for its max-age have the next key', () => {
     expect(secondsUntilRotatable(ring, at(1))).toBe(PUBLISH_LEAD_SECONDS - 1);
     expect(secondsUntilRotatable(ring, at(PUBLISH_LEAD_SECONDS))).toBe(0);
-    expect(jwksMaxAgeSeconds(ring)).toBe(PUBLISH_LEAD_SECONDS);
-    expect(jwksMaxAgeSeconds({ ...ring, next: null })).toBeLessThan(PUBLISH_LEAD_SECONDS);
+    expect(jwksMaxAgeSeconds(ring) + PICK_UP_SECONDS).toBe(PUBLISH_LEAD_SECONDS); // of the replica that heard of it last
+    expect(jwksMaxAgeSeconds({ ...ring, next: null })).toBeLessThan(JWKS_MAX_AGE_SECONDS);
+  });
+
+  it('forgets keys that are gone, so that the ring does not grow', () => {
+    const twice = rotated(rotated(ring, 'c', 900, at(1000)), 'd', 900, at(9000));
+    expect(twice.previous.map(({ kid }) => kid)).toEqual(['b']);
+  });
+
+  it('has a successor sign at once when a key is retired, whichever it is, and publishes a next one', () => {
+    const made: string[] = [];
+    const fresh = () => {
+      made.push(`fresh-${made.length}`);
+      return made.at(-1) ?? '';
+    };
+    const aged: KeyRing = { ...ring, previous: [{ kid: 'z', retireAt: at(5000) }] };
+    const next = (kid: string) => ({ kid, publishedAt: at(7) });
+    expect(retired(aged, 'a', fresh, at(7))).toEqual({ current: { kid: 'b' }, next: next('fresh-0'), previous: aged.previous });
+    expect(retired(aged, 'b', fresh, at(7))).toEqual({ current: { kid: 'a' }, next: next('fresh-1'), previous: aged.previous });
+    expect(retired(aged, 'z', fresh, at(7))).toEqual(ring);
+    const alone: KeyRing = { ...ring, next: null };
+    expect(retired(alone, 'a', fresh, at(7))).toEqual({ current: { kid: 'fresh-2' }, next: next('fresh-3'), previous: [] });
   });
 });

@@ -13,6 +13,7 @@ const ALL: [string, (product: string, url: string) => Letter][] = [
   ['resetPassword', messages.resetPasswordMessage],
   ['passwordChanged', messages.passwordChangedMessage],
   ['passwordReset', messages.passwordResetMessage],
+  ['passwordWithdrawn', messages.passwordWithdrawnMessage],
   ['refreshTokenReused', messages.refreshTokenReusedMessage],
   ['factorEnrolled', (product, url) => messages.factorEnrolledMessage(product, 'totp', url)],
   ['factorRemoved', (product, url) => messages.factorRemovedMessage(product, 'webauthn', url)],

@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BucketState, commonKey, draw, parseRateLimit, type RateLimit, readingOf, secondsUntilTokens } from '#domain/rate-limit.ts';
+import {
+  type BucketState,
+  draw,
+  floodLimit,
+  parseRateLimit,
+  type RateLimit,
+  readingOf,
+  requireDistinct,
+  secondsUntilTokens,
+} from '#domain/rate-limit.ts';
 
 const limits = fc.record({ capacity: fc.integer({ min: 1, max: 1000 }), windowSeconds: fc.constantFrom(1, 60, 3600) });
 const steps = fc.array(fc.record({ passMs: fc.integer({ min: 0, max: 100_000 }), cost: fc.integer({ min: 1, max: 3 }) }), {
@@ -91,11 +100,32 @@ describe('What a client is told of its bucket', () => {
   });
 });
 
-describe('The key of a draw', () => {
-  it('is the one that all its buckets have', () => {
-    expect(commonKey([{ key: 'a' }, { key: 'a' }])).toBe('a');
-    expect(() => commonKey([{ key: 'a' }, { key: 'b' }])).toThrow(TypeError);
-    expect(() => commonKey([])).toThrow(TypeError);
+describe('A draw', () => {
+  it('names each of its buckets once', () => {
+    const login = { limit: 'login' as const, key: 'a' };
+    expect(() => requireDistinct([login, { limit: 'register', key: 'a' }, { limit: 'login', key: 'b' }])).not.toThrow();
+    expect(() => requireDistinct([login, { ...login }])).toThrow(TypeError);
+    expect(() => requireDistinct([])).toThrow(TypeError);
+  });
+});
+
+describe('A flood', () => {
+  it('is more than a bucket can give: whoever stops when refused is never taken for one', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1000 }), fc.constantFrom(1, 60, 3600, 86_400), (capacity, windowSeconds) => {
+        const limit = { capacity, windowSeconds };
+        const flood = floodLimit(limit);
+        let [state, given]: [BucketState | undefined, number] = [undefined, 0];
+        for (let ms = 0; ms <= flood.windowSeconds * 1000; ms += 500) {
+          for (let outcome = draw(state, limit, 1, ms); outcome.allowed; outcome = draw(state, limit, 1, ms)) {
+            state = outcome.state;
+            given += 1;
+          }
+        }
+        expect(given).toBeLessThan(flood.capacity);
+      }),
+      { numRuns: 50 },
+    );
   });
 });
 

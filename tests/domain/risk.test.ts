@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isLocal } from '#domain/network.ts';
-import { RISK_RULES, type RiskRule, riskOf, type Signals, scoreOf } from '#domain/risk.ts';
+import { networkScoreOf, RESPONSES, RISK_RULES, type RiskRule, riskOf, type Signals, scoreOf } from '#domain/risk.ts';
 
 const CALM: Signals = {
   isHoneypotFilled: false,
@@ -10,6 +10,7 @@ const CALM: Signals = {
   accountsFromNetwork: 0,
   networksOfAccount: 0,
   recentNetworks: 0,
+  isTokenReused: false,
 };
 
 /** What is just enough for each rule, and just too little. */
@@ -20,6 +21,7 @@ const EDGES: Record<RiskRule, [enough: Partial<Signals>, tooLittle: Partial<Sign
   'many-accounts': [{ accountsFromNetwork: 20 }, { accountsFromNetwork: 19 }],
   'many-networks': [{ networksOfAccount: 10 }, { networksOfAccount: 9 }],
   'impossible-pace': [{ recentNetworks: 3 }, { recentNetworks: 2 }],
+  'token-reuse': [{ isTokenReused: true }, {}],
   honeypot: [{ isHoneypotFilled: true }, {}],
 };
 
@@ -27,6 +29,20 @@ describe('the risk of a sign-in', () => {
   it.each(Object.entries(EDGES))('is raised by %s, and not by a little less', (rule, [enough, tooLittle]) => {
     expect(riskOf({ ...CALM, ...enough })).toEqual({ rules: [rule], points: RISK_RULES[rule as RiskRule].points });
     expect(riskOf({ ...CALM, ...tooLittle })).toEqual({ rules: [], points: 0 });
+  });
+
+  it('blocks a network for what it did, not for what strangers did to the account of who mistypes in it', () => {
+    const byStrangers = ['many-networks', 'token-reuse', 'new-device', 'new-network', 'impossible-pace'];
+    expect(networkScoreOf(20, byStrangers)).toBe(20);
+    expect(networkScoreOf(20, ['failures-before', ...byStrangers])).toBeLessThan(RESPONSES.block.from);
+    expect(networkScoreOf(20, ['many-accounts'])).toBeGreaterThanOrEqual(RESPONSES.block.from);
+  });
+
+  it('is that of all its steps: what held at the first factor counts at the second, once', () => {
+    expect(riskOf({ ...CALM, failuresBefore: 3 }, ['honeypot', 'failures-before'])).toEqual({
+      rules: ['failures-before', 'honeypot'],
+      points: RISK_RULES['failures-before'].points + RISK_RULES.honeypot.points,
+    });
   });
 
   it('adds up, to 100 at most', () => {

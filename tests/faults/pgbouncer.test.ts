@@ -23,10 +23,11 @@ describe.runIf(has('pgbouncer'))('behind PgBouncer in transaction mode', () => {
     let service: TestService;
     beforeEach(async () => {
       const settings = { DATABASE_PREPARE: 'false', LOG_LEVEL: 'silent' };
-      const direct = await startService({ settings }); // for its database
+      const web = { ...settings, ROLE: 'web' }; // mail is read where it is delivered: by one of them
+      const direct = await startService({ settings: web }); // for its database
       const address = between.address(direct.database.address);
       service = await startService({ settings, database: direct.database, address });
-      replicas = [service, await startService({ settings, database: direct.database, address }), direct];
+      replicas = [service, await startService({ settings: web, database: direct.database, address }), direct];
     });
     afterEach(async () => {
       for (const replica of [...replicas].reverse().slice(1)) await replica.stop();

@@ -6,6 +6,8 @@ import { startService, type TestService } from '#tests/support/service.ts';
 import { timed } from '#tests/support/timed.ts';
 import { until } from '#tests/support/until.ts';
 
+const METRICS_TOKEN = 'the token of the tests for metrics';
+
 /** Redis killed and frozen under the running service. Without a `redis-server` the global setup has said so. */
 describe.runIf(inject('redisUrl') !== null)('without Redis', () => {
   let redis: PrivateRedis;
@@ -14,7 +16,7 @@ describe.runIf(inject('redisUrl') !== null)('without Redis', () => {
 
   beforeEach(async () => {
     redis = await privateRedis();
-    service = await startService({ settings: { REDIS_URL: redis.url, LOG_LEVEL: 'silent' } });
+    service = await startService({ settings: { REDIS_URL: redis.url, LOG_LEVEL: 'silent', METRICS_TOKEN } });
     person = await signedInPerson(service);
   });
   afterEach(async () => {
@@ -55,6 +57,9 @@ describe.runIf(inject('redisUrl') !== null)('without Redis', () => {
       expect(await timed('end the others', () => api.delete('/api/auth/sessions', accessToken))).toMatchObject({ status: 204 });
       expect(await timed('logout', () => api.post('/api/auth/logout', undefined, accessToken))).toMatchObject({ status: 204 });
       expectProblem(await api.get('/api/auth/me', accessToken), 'unauthenticated');
+      // Each was counted in this process, and operators see that it was.
+      const scraped = await fetch(`${service.origin}/metrics`, { headers: { authorization: `Bearer ${METRICS_TOKEN}` } });
+      expect(Number(/^latchkey_limiter_fallbacks_total (\d+)$/m.exec(await scraped.text())?.[1])).toBeGreaterThanOrEqual(6);
     });
 
     it('is not ready, but alive, and the keys are there', async () => {

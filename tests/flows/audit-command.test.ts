@@ -102,7 +102,7 @@ describe('latchkey audit', () => {
   });
 
   it('archives to a bucket and proves it there', async () => {
-    const s3 = await fakeS3('AKID');
+    const s3 = await fakeS3({ accessKeyId: 'AKID', secretAccessKey: 's' });
     const settings = {
       AUDIT_ARCHIVE_URL: 's3://audit/latchkey',
       AWS_ENDPOINT_URL: s3.endpoint,

@@ -29,7 +29,7 @@ const AGENT = 'Auditor/1.0\t{"level":50}';
 const api = service.api({ ip: IP, userAgent: AGENT });
 const WRONG = 'wrong horse battery';
 
-/** What no request causes, and the tests that hold it. */
+/** What no request causes, or none without another provider; and the tests that hold it. */
 const WITHOUT_REQUEST = [
   'ADMIN_BOOTSTRAPPED', // bootstrap-admin
   'USER_MADE',
@@ -37,6 +37,12 @@ const WITHOUT_REQUEST = [
   'SERVICE_CLIENT_REVOKED',
   'USERS_IMPORTED', // users-import, users-export
   'USERS_EXPORTED',
+  'TOKEN_EXCHANGE_REFUSED', // cognito-exchange
+  'IDENTITY_LINKED', // cognito-linking
+  'PASSWORD_MIGRATED', // cognito-drain
+  'MIGRATION_UNDONE',
+  'IDENTITY_UNLINKED',
+  'PASSWORD_RESET_FORCED', // users-force-reset
 ] as const;
 
 const someUser = async () => `/api/admin/users/${(await signedInPerson(service)).id}`;
@@ -165,6 +171,14 @@ const CAUSES: Record<Exclude<AuditEventType, (typeof WITHOUT_REQUEST)[number]>, 
     for (let time = 1; time <= 5; time++) await api.post('/api/sms-mfa/setup', { phone_number: '+1 415 555 2673' }, accessToken);
     return api.post('/api/sms-mfa/setup', { phone_number: '+1 415 555 2673' }, accessToken);
   },
+  SMS_DAY_SPENT: async () => {
+    const { accessToken } = await signedInPerson(service);
+    const today = clock.now().toISOString().slice(0, 10);
+    await sql`insert into sms_days values (${today}, 1000, 0) on conflict (day) do update set sent = 1000`;
+    const answer = await api.post('/api/sms-mfa/setup', { phone_number: '+1 415 555 2674' }, accessToken);
+    await sql`delete from sms_days`;
+    return answer;
+  },
   PASSKEY_RENAMED: async () => {
     const { passkeyId, accessToken } = await enrolPasskey(service, await signedInPerson(service));
     return api.request('PATCH', `/api/auth/webauthn/credentials/${passkeyId}`, { body: { name: 'The blue one' }, token: accessToken });
@@ -228,7 +242,7 @@ describe('the audit trail', () => {
       occurred_at: clock.now(),
       ip: IP,
       user_agent: 'Auditor/1.0 {"level":50}',
-      risk: AUDIT_EVENTS[type as AuditEventType].risk + (type === 'MFA_REQUIRED' ? 20 : 0), // from a new device in a new network
+      risk: AUDIT_EVENTS[type as AuditEventType].risk + (type === 'MFA_REQUIRED' || type === 'MFA_FAILED' ? 20 : 0), // from a new device in a new network
     });
     if (type !== 'LOGIN_FAILED' && type !== 'ACCOUNT_LOCKED' && type !== 'SUSPICIOUS_ACTIVITY' && type !== 'PASSWORD_RESET_REQUESTED') {
       expect(events[0]?.['account_id']).not.toBeNull();

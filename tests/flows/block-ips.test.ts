@@ -59,6 +59,19 @@ describe('a block', () => {
     expectProblem(await service.api({ ip: '::ffff:203.0.113.77' }).get('/api/auth/me'), 'forbidden');
   });
 
+  it('is asked for in memory: requests are answered while nobody can read the list', async () => {
+    await block('203.0.113.88');
+    await everywhere('203.0.113.88', 'blocked');
+    await sql.begin(async (tx) => {
+      await tx`lock table ip_blocks, ip_block_revisions in access exclusive mode`;
+      for (const replica of REPLICAS) {
+        expect((await replica.api({ ip: '203.0.113.89' }).get('/api/auth/me', admin.accessToken)).status).toBe(200);
+        expectProblem(await replica.api({ ip: '203.0.113.88' }).get('/api/auth/me', admin.accessToken), 'forbidden');
+      }
+    });
+    expect(await everywhere('203.0.113.88', 'blocked')).toBeLessThan(2000);
+  });
+
   it('leaves probes, keys and metadata alone', async () => {
     await block('2001:db8::/32');
     await everywhere('2001:db8:1::5', 'blocked');

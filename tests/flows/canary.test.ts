@@ -12,6 +12,7 @@ import { folderFiles } from '#infrastructure/archive/folder.ts';
 import { openDatabase } from '#infrastructure/postgres/connect.ts';
 import { apiOf } from '#tests/support/api.ts';
 import { asOwner, chain, clearTrail, trailOn } from '#tests/support/audit.ts';
+import { type TestDatabase, testDatabase } from '#tests/support/database.ts';
 import { newEmail, newUsername, signIn, tokensOf } from '#tests/support/people.ts';
 import { enrolTotp, nextCode, PHONE, preAuthOf, smsCode, verifyMfa, wrongCode } from '#tests/support/second-factors.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
@@ -31,6 +32,8 @@ const secrets = new Map<string, string>([
   ['next password', NEXT],
 ]);
 let service: TestService;
+let database: TestDatabase;
+let isStopped = false;
 
 beforeAll(async () => {
   const write = process.stdout.write.bind(process.stdout);
@@ -42,10 +45,16 @@ beforeAll(async () => {
     return true;
   }) as typeof process.stdout.write);
   const log = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) });
-  service = await startService({ settings: { AUDIT_STDOUT: 'true' }, log });
+  database = await testDatabase();
+  service = await startService({ settings: { AUDIT_STDOUT: 'true' }, log, database });
 });
+async function stop(): Promise<void> {
+  if (!isStopped) await service.stop();
+  isStopped = true;
+}
 afterAll(async () => {
-  await service.stop();
+  await stop();
+  await database.drop();
   vi.restoreAllMocks();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -169,6 +178,7 @@ describe('passwords, tokens, codes and secrets', () => {
     const failed = await assail(token);
     expect(failed[500] ?? 0).toBeGreaterThan(50);
 
+    await stop(); // its worker would seal, under its own key, what is sealed and archived here
     const rows = (await service.sql`select to_jsonb(e)::text as row from audit_events e`).map((row) => String(row['row']));
     const archived = await archivedLines();
     expect(rows.length).toBeGreaterThan(30);
@@ -185,10 +195,10 @@ describe('passwords, tokens, codes and secrets', () => {
 });
 
 async function archivedLines(): Promise<string[]> {
-  const database = openDatabase(service.database.address, { poolSize: 2, prepare: true });
+  const pool = openDatabase(database.address, { poolSize: 2, prepare: true });
   try {
     await asOwner(service.sql, (tx) => tx`truncate audit_seals`); // those of the service are under its own key
-    const { trail, seal, sealAll } = trailOn(database, service.sql);
+    const { trail, seal, sealAll } = trailOn(pool, service.sql);
     await sealAll();
     const archives = archiveAudit({
       trail,
@@ -206,7 +216,7 @@ async function archivedLines(): Promise<string[]> {
     const files = readdirSync(folder).map((name) => readFileSync(path.join(folder, name)));
     return files.flatMap((bytes) => (bytes[0] === 0x1f ? gunzipSync(bytes) : bytes).toString().split('\n'));
   } finally {
-    await database.close();
+    await pool.close();
     await clearTrail(service.sql);
   }
 }

@@ -2,7 +2,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { type Answer, expectProblem, tally, visible } from '#tests/support/api.ts';
 import { MINUTE } from '#tests/support/clock.ts';
 import { cookieClient, signInByCookie } from '#tests/support/cookie-client.ts';
-import { newEmail, OTHER_PASSWORD, signIn, tryLogin, verifiedPerson } from '#tests/support/people.ts';
+import { newEmail, OTHER_PASSWORD, signedInPerson, signIn, tryLogin, verifiedPerson } from '#tests/support/people.ts';
+import { assertionOf, authenticatorOf, enrolPasskey } from '#tests/support/second-factors.ts';
 import { startService } from '#tests/support/service.ts';
 
 const service = await startService();
@@ -156,6 +157,36 @@ describe('lockout', () => {
       and identifier_hash = uuid_send(${person.id}::uuid)`,
     ).toHaveLength(0);
     await signIn(api, { ...person, password: OTHER_PASSWORD });
+  });
+
+  it('[V6.1.1] shuts out nobody who has a passkey or reads their mail, though every lane of the password is locked', async () => {
+    const person = await enrolPasskey(service, await signedInPerson(service), authenticatorOf(service));
+    const home = cookieClient(api);
+    const byPasskey = async () =>
+      await home.post('/api/auth/webauthn/authenticate/verify', {
+        credential: await assertionOf(service, person.authenticator),
+        transport: 'cookie',
+      });
+    expect((await byPasskey()).status).toBe(200); // from now on the browser is a known device
+    for (let time = 0; time < 5; time++) await home.post('/api/auth/login', { email: person.email, password: WRONG });
+    await failTimes(5, person.email);
+    await sql`update login_throttles set failures = 100, locked_until = ${new Date(clock.now().getTime() + 3_600_000)}
+      where identifier_hash = uuid_send(${person.id}::uuid)`;
+    const lanes = await sql`select split_part(network, ':', 1) as lane from login_throttles
+      where identifier_hash = uuid_send(${person.id}::uuid) and locked_until > ${clock.now()} order by 1`;
+    expect(lanes.map(({ lane }) => lane)).toEqual(expect.arrayContaining(['device', 'everywhere']));
+    expectProblem(await tryLogin(api, person), 'account-locked');
+    expectProblem(await home.post('/api/auth/login', { email: person.email, password: person.password }), 'account-locked');
+    expectProblem(await tryLogin(service.api({ ip: '198.51.100.88' }), person), 'invalid-credentials'); // everywhere: it does not show
+
+    expect((await byPasskey()).status).toBe(200);
+    await api.post('/api/auth/forgot-password', { email: person.email });
+    const token = await service.mail.token(person.email, 'reset-password');
+    expect((await api.post('/api/auth/reset-password', { token, new_password: OTHER_PASSWORD })).status).toBe(204);
+    for (const from of [api, home, service.api({ ip: '198.51.100.88' })]) {
+      const answer = await from.post('/api/auth/login', { email: person.email, password: OTHER_PASSWORD });
+      expect(answer.body.status, answer.text).toBe('mfa_required');
+    }
   });
 
   it('does not count what nobody could judge: a busy service locks nobody out', async () => {

@@ -1,4 +1,9 @@
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AUDIT_EVENTS } from '#domain/audit-event.ts';
+import { wireTo } from '#tests/adapters/postgres/wire.ts';
+import { testDatabase } from '#tests/support/database.ts';
+import { heldUp } from '#tests/support/held-up.ts';
 import { newEmail, PASSWORD, signedInPerson } from '#tests/support/people.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 import { until } from '#tests/support/until.ts';
@@ -15,6 +20,14 @@ async function scrape(url = `${service.origin}/metrics`): Promise<string> {
   const answer = await fetch(url, { headers: { authorization: `Bearer ${TOKEN}` } });
   expect(answer.status).toBe(200);
   return await answer.text();
+}
+
+function raw(port: number, bytes: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
+    socket.on('error', reject).on('close', () => resolve());
+    socket.resume();
+  });
 }
 
 /** The sum of the samples whose line matches. */
@@ -50,6 +63,78 @@ describe('the metrics', () => {
     expect(after).not.toContain('canary');
   });
 
+  it('count methods that clients make up as one, and what is no HTTP by its code', async () => {
+    const port = Number(new URL(service.origin).port);
+    for (const method of ['PROPFIND', 'MKCOL', 'UNLINK'])
+      await raw(port, `${method} / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`);
+    await raw(port, 'HELO there\r\n\r\n');
+    const text = await scrape();
+    expect(text).not.toMatch(/PROPFIND|MKCOL|"UNLINK"|HELO/);
+    expect(sum(text, /^latchkey_http_request_duration_seconds_count\{.*method="_OTHER"/)).toBe(3);
+    expect(sum(text, /^latchkey_problems_total\{(?=.*route="unknown")(?=.*code="invalid-request")/)).toBeGreaterThanOrEqual(1);
+  });
+
+  it('count a request whose client left before the answer', async () => {
+    const { id, email } = await signedInPerson(service);
+    const left = /^latchkey_http_request_duration_seconds_count\{(?=.*route="\/api\/auth\/forgot-password")(?=.*status="499")/;
+    const leaving = new AbortController();
+    await service.sql.begin(async (tx) => {
+      await tx`select from accounts where id = ${id} for update`;
+      const asked = fetch(`${service.origin}/api/auth/forgot-password`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ email }),
+        signal: leaving.signal,
+      });
+      const gone = expect(asked).rejects.toThrow('aborted');
+      await until('it waits for the account', async () => {
+        const waiting = await service.sql`
+          select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        return waiting.length > 0;
+      });
+      leaving.abort();
+      await gone;
+      await until('it is counted', async () => sum(await scrape(), left) === 1);
+    });
+  });
+
+  it('show what is inside: hashing, connections, the pool, keys and dependencies', async () => {
+    service.clock.advance(120);
+    const text = await scrape();
+    for (const sample of [
+      'hashing_running 0',
+      'hashing_shed_total 0',
+      'database_pool_size 10',
+      'http_connections_dropped_total 0',
+      'limiter_fallbacks_total 0',
+    ])
+      expect(text).toMatch(new RegExp(`^latchkey_${sample}$`, 'm'));
+    expect(sum(text, /^latchkey_http_connections /)).toBeGreaterThan(0);
+    expect(text).toContain('latchkey_dependency_up{dependency="postgres"} 1');
+    for (const state of ['current', 'next'])
+      expect(sum(text, new RegExp(`^latchkey_signing_key_age_seconds\\{state="${state}"`))).toBeGreaterThanOrEqual(120);
+    expect(text).toMatch(/^latchkey_build_info\{version="\d+\.\d+\.\d+",node="v24\.[\d.]+"\} 1$/m);
+  });
+
+  it('show work for the database while it is under way, and do not wait for it', async () => {
+    const { id, email } = await signedInPerson(service);
+    const forgot = () => service.api().post('/api/auth/forgot-password', { email });
+    await heldUp(
+      service,
+      id,
+      Array.from({ length: 9 }, () => forgot),
+      async () => {
+        expect(sum(await scrape(), /^latchkey_database_running/)).toBeGreaterThanOrEqual(9);
+      },
+    );
+    await until('it is over', async () => sum(await scrape(), /^latchkey_database_running/) <= 2); // those that ask for this
+  });
+
+  it('know every type of event from the start, so that the first of its kind is an increase', async () => {
+    const text = await scrape();
+    for (const type of Object.keys(AUDIT_EVENTS)) expect(text).toContain(`latchkey_audit_events_total{type="${type}"}`);
+  });
+
   it('show an attack: failed sign-ins, lockouts and events of high risk', async () => {
     const email = newEmail();
     for (let time = 0; time < 6; time++) await service.api().post('/api/auth/login', { email, password: 'wrong horse battery' });
@@ -70,5 +155,32 @@ describe('the metrics', () => {
     const text = await scrape();
     expect(text).toContain('latchkey_outbox_waiting 1');
     expect(sum(text, /^latchkey_outbox_oldest_seconds/)).toBeGreaterThanOrEqual(89);
+  });
+});
+
+describe('without PostgreSQL the metrics', () => {
+  it('say so, say nothing of what only it could tell, and answer', async () => {
+    const database = await testDatabase();
+    const wire = await wireTo(database.address);
+    const cut = await startService({ settings: { METRICS_TOKEN: TOKEN, LOG_LEVEL: 'silent' }, database, address: wire.address });
+    try {
+      const url = `${cut.origin}/metrics`;
+      await until('it is told', async () => (await scrape(url)).includes('latchkey_outbox_waiting 0'));
+      await wire.refuse(true);
+      const text = await until('it is called down', async () => {
+        const seen = await scrape(url);
+        // What failed is counted before the same scrape is what fails.
+        return (
+          seen.includes('latchkey_dependency_up{dependency="postgres"} 0') && sum(seen, /^latchkey_database_failures_total/) > 0 && seen
+        );
+      });
+      expect(text).not.toMatch(/^latchkey_outbox_(waiting|oldest_seconds) /m);
+      await wire.refuse(false);
+      await until('it is told again', async () => (await scrape(url)).includes('latchkey_outbox_waiting 0'));
+    } finally {
+      await cut.stop();
+      await wire.close();
+      await database.drop();
+    }
   });
 });

@@ -8,6 +8,7 @@ import { heldUp } from '#tests/support/held-up.ts';
 import { type Person, type SignedIn, signedInPerson, signIn, tokensOf, tryLogin } from '#tests/support/people.ts';
 import { enrolPhone, enrolTotp, personWithTotp, preAuthOf, smsCode, verifyMfa } from '#tests/support/second-factors.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
+import { until } from '#tests/support/until.ts';
 
 const PLENTY = '1000000/second';
 const service = await startService({
@@ -494,6 +495,63 @@ describe('what codes cost', () => {
     expect(sent).toHaveLength(8);
     expectProblem(await disable(person, client), 'conflict'); // the last one, and one is required
     expect(await numberOf(person, capped.sql)).toEqual(['+4915123456789']);
+  });
+});
+
+describe('what a day may cost', () => {
+  const PER_DAY = 10;
+  const settings = {
+    RATE_LIMIT_SMS_NUMBER: PLENTY,
+    RATE_LIMIT_SMS_PREFIX: PLENTY,
+    RATE_LIMIT_SMS_TOTAL: PLENTY,
+    SMS_MAX_PER_DAY: String(PER_DAY),
+    METRICS_TOKEN: 'the token of the tests for metrics',
+  };
+  const metrics = async ({ origin }: TestService) =>
+    await (await fetch(`${origin}/metrics`, { headers: { authorization: `Bearer ${settings.METRICS_TOKEN}` } })).text();
+
+  it('[V6.6.3] [V15.4.2] is counted by all replicas together: of fifty at once half the day is sent to new numbers, sign-ins keep the rest', async () => {
+    const one = await other(startService({ settings }));
+    const two = await other(startService({ settings: { ...settings, ROLE: 'web' }, database: one.database, clock: one.clock }));
+    // The buckets of the two are apart, as those of a Redis that was emptied; the count is not.
+    const person = await enrolPhone(one, await signedInPerson(one), newNumber());
+    const strangers = await Promise.all(Array.from({ length: 5 }, () => signedInPerson(one)));
+    const crowd = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => setUp(strangers[i % 5] as SignedIn, newNumber(), (i % 2 ? one : two).api())),
+    );
+    expect(tally(crowd)).toEqual({ '202': PER_DAY / 2 - 1, 'rate-limited': 50 - PER_DAY / 2 + 1 });
+
+    const preAuth = await preAuthOf(one.api(), person);
+    const codes = await Promise.all(Array.from({ length: 20 }, (_, i) => sendCode(preAuth, (i % 2 ? one : two).api())));
+    expect(tally(codes)).toEqual({ '202': PER_DAY / 2, 'rate-limited': 20 - PER_DAY / 2 });
+    const refused = await sendCode(preAuth, two.api());
+    expectProblem(refused, 'rate-limited');
+    expect(refused.body.detail).toBe('No more codes are sent by SMS today; use another method.');
+    const midnight = Date.parse(`${one.clock.now().toISOString().slice(0, 10)}T24:00:00Z`);
+    expect(Number(refused.headers['retry-after'])).toBe(Math.ceil((midnight - one.clock.now().getTime()) / 1000));
+
+    expect(await one.sql`select sent, to_new_numbers from sms_days`).toEqual([{ sent: PER_DAY, to_new_numbers: PER_DAY / 2 }]);
+    expect(await one.sql`select from outbox where kind = 'sms'`).toHaveLength(PER_DAY);
+    expect((await events(person, 'SMS_DAY_SPENT', one.sql)).at(-1)).toMatchObject({ details: { purpose: 'sms-code' } });
+    const told = await until('the metric tells', async () => {
+      const text = await metrics(one);
+      return text.includes(`latchkey_audit_events_total{type="SMS_DAY_SPENT"} ${50 + 20 + 1 - PER_DAY + 1}`) && text;
+    });
+    expect(told).toContain(`latchkey_sms_today ${PER_DAY}`);
+    expect(told).toContain(`latchkey_sms_per_day ${PER_DAY}`);
+    tokensOf(await verifyMfa(one.api(), preAuth, 'recovery_code', person.recoveryCodes[0] ?? ''));
+  });
+
+  it('begins anew with the next day (UTC), and a restart forgets nothing', async () => {
+    const first = await startService({ settings: { ...settings, SMS_MAX_PER_DAY: '1' }, database: service.database, clock });
+    await sql`delete from sms_days`;
+    const person = await signedInPerson(first);
+    expect(await setUp(person, newNumber(), first.api())).toMatchObject({ status: 202 });
+    await first.stop();
+    const again = (await other(startService({ settings: { ...settings, SMS_MAX_PER_DAY: '1' }, database: service.database, clock }))).api();
+    expectProblem(await setUp(person, newNumber(), again), 'rate-limited');
+    await sql`update sms_days set day = day - 1`;
+    expect(await setUp(person, newNumber(), again)).toMatchObject({ status: 202 });
   });
 });
 

@@ -9,15 +9,20 @@ export async function runLatchkey(args: readonly string[], address: DatabaseAddr
   const ran = { printed: [] as string[], complained: [] as string[] };
   const added: Environment = { ...variablesOf(address), ...settings };
   const before = { ...process.env };
-  Object.assign(process.env, added);
+  setAll(added);
   try {
     const output = { print: (line: string) => void ran.printed.push(line), complain: (line: string) => void ran.complained.push(line) };
     return { code: await latchkey(args, output), ...ran };
   } finally {
-    for (const name of Object.keys(added)) {
-      if (before[name] === undefined) delete process.env[name];
-      else process.env[name] = before[name];
-    }
+    setAll(Object.fromEntries(Object.keys(added).map((name) => [name, before[name]])));
+  }
+}
+
+/** Undefined: not there. */
+function setAll(settings: Environment): void {
+  for (const [name, value] of Object.entries(settings)) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
   }
 }
 

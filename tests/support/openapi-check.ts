@@ -40,8 +40,9 @@ export function openapiCheck(document: Document): (seen: Seen) => void {
       throw new Error(`${seen.method} ${seen.path} → ${seen.status}: ${what}\n${seen.text.slice(0, 2000)}`);
     };
     const must = (isSo: boolean, what: string) => isSo || complain(what);
+    const isJson = /\bjson\b/.test(seen.headers['content-type'] ?? '');
     const valid = (validate: ValidateFunction) =>
-      must(validate(seen.body) === true, `the body is not as declared: ${ajv.errorsText(validate.errors)}`);
+      must(validate(isJson ? seen.body : seen.text) === true, `the body is not as declared: ${ajv.errorsText(validate.errors)}`);
     const validLine = (validate: ValidateFunction, line: string) =>
       must(validate(JSON.parse(line)) === true, `a line is not as declared: ${ajv.errorsText(validate.errors)}`);
     const pathname = seen.path.split('?')[0] ?? '';

@@ -9,11 +9,13 @@ import { settingsFor } from './database.ts';
 import { until } from './until.ts';
 
 /** A machine that has other things to do takes its time to start a database. */
-const STARTS_WITHIN_SECONDS = 30;
+const STARTS_WITHIN_SECONDS = 60;
 
 export type ServiceProcess = {
   child: ChildProcess;
   origin: string;
+  /** All that it has printed. */
+  said(): string;
   post(route: string, body: object): Promise<Response>;
   /** The state of each dependency, and the status. */
   readiness(): Promise<{ status: number; dependencies: Record<string, string> }>;
@@ -22,11 +24,19 @@ export type ServiceProcess = {
   stop(): Promise<void>;
 };
 
-/** The service as a process of its own on a database of the test, once it is ready. */
-export async function serviceProcess(address: DatabaseAddress, settings: Record<string, string> = {}): Promise<ServiceProcess> {
+/**
+ * The service as a process of its own on a database of the test, once it is ready. @param settings PORT among them to start
+ * again where one was @param code the folder of another version of it
+ */
+export async function serviceProcess(
+  address: DatabaseAddress,
+  settings: Record<string, string> = {},
+  code = process.cwd(),
+): Promise<ServiceProcess> {
   const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-process-'));
-  const port = await freePort();
+  const port = Number(settings['PORT'] ?? (await freePort()));
   const child = spawn(process.execPath, ['src/main.ts'], {
+    cwd: code,
     env: {
       PATH: process.env['PATH'],
       DATA_DIR: folder,
@@ -64,10 +74,14 @@ export async function serviceProcess(address: DatabaseAddress, settings: Record<
       return (await fetch(`${origin}/health/ready`).catch(() => null))?.status === 200;
     },
     STARTS_WITHIN_SECONDS,
-  );
+  ).catch(async (error) => {
+    if (child.exitCode === null) await end('SIGKILL')();
+    throw new Error(`${error instanceof Error ? error.message : error}; it said: ${said}`);
+  });
   return {
     child,
     origin,
+    said: () => said,
     post: (route, body) =>
       fetch(`${origin}/api/auth/${route}`, {
         method: 'POST',
@@ -84,7 +98,7 @@ export async function serviceProcess(address: DatabaseAddress, settings: Record<
   };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();

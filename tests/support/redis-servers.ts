@@ -45,7 +45,9 @@ export async function redisServer(optionsFor: (port: number) => readonly string[
 export type RedisCluster = {
   /** Of two of its nodes: the others are found. */
   url: string;
-  /** Kills a primary. @returns how many of the 16384 slots were its */
+  /** A key prefix whose limits lie on the primary that `killPrimary` kills: one that the client was not told of. */
+  prefixOn(prefix: string): string;
+  /** Kills it. @returns how many of the 16384 slots were its */
   killPrimary(): Promise<number>;
   stop(): Promise<void>;
 };
@@ -87,19 +89,27 @@ export async function redisCluster(password: string): Promise<RedisCluster> {
       .slice(0, 2)
       .map(({ port }) => `redis://:${password}@127.0.0.1:${port}`)
       .join(','),
+    prefixOn: (prefix) => {
+      const third = slotsOf(cli(nodes[2]?.port ?? 0, 'cluster', 'nodes'));
+      for (let tried = 0; ; tried += 1) {
+        const slot = Number(cli(nodes[0]?.port ?? 0, 'cluster', 'keyslot', `{${prefix}${tried}}`));
+        if (slot >= third.from && slot <= third.to) return `${prefix}${tried}`;
+      }
+    },
     async killPrimary() {
-      // Not one that the client was told of: it must have found it.
-      const primary = nodes[2];
-      if (!primary) throw new Error('there is no third node');
-      const own = cli(primary.port, 'cluster', 'nodes')
-        .split('\n')
-        .find((line) => line.includes('myself,master'));
-      const [from = 0, to = 0] = (own?.split(' ')[8] ?? '').split('-').map(Number);
-      await primary.kill();
+      const { from, to } = slotsOf(cli(nodes[2]?.port ?? 0, 'cluster', 'nodes'));
+      await nodes[2]?.kill();
       return to - from + 1;
     },
     stop,
   };
+}
+
+/** The slots of the node that was asked. */
+function slotsOf(nodes: string): { from: number; to: number } {
+  const own = nodes.split('\n').find((line) => line.includes('myself,master'));
+  const [from = 0, to = 0] = (own?.split(' ')[8] ?? '').split('-').map(Number);
+  return { from, to };
 }
 
 export type Certificates = { ca: string; options: string[]; remove(): void };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { type AwsKeys, wrongSignature } from './sigv4.ts';
 
 export type S3 = {
   endpoint: string;
@@ -12,14 +13,14 @@ export type S3 = {
 };
 
 /** What archives need of S3, over its real protocol: PUT with a checksum, GET, ListObjectsV2; only what is signed (SigV4). */
-export async function fakeS3(accessKey: string): Promise<S3> {
+export async function fakeS3(keys: AwsKeys): Promise<S3> {
   const objects = new Map<string, Buffer>();
   let isDamaging = false;
   const server = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray());
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://s3');
     const key = decodeURIComponent(pathname.slice(1));
-    if (!isSigned(request, accessKey)) return fail(response, 403, 'AccessDenied');
+    if (wrongSignature(request, body, keys, 's3')) return fail(response, 403, 'SignatureDoesNotMatch');
     if (request.method === 'PUT') {
       const arrived = isDamaging ? body.subarray(1) : body;
       isDamaging = false;
@@ -48,10 +49,6 @@ export async function fakeS3(accessKey: string): Promise<S3> {
     },
     stop: () => new Promise((resolve) => server.close(() => resolve())),
   };
-}
-
-function isSigned({ headers }: IncomingMessage, accessKey: string): boolean {
-  return (headers.authorization ?? '').startsWith(`AWS4-HMAC-SHA256 Credential=${accessKey}/`);
 }
 
 function fail(response: ServerResponse, status: number, code: string): void {

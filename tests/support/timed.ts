@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 
-/** Promised are 500 ms (DESIGN 6); the rest is for a test machine that has other things to do. */
+/** Promised are 500 ms (docs/architecture.md); the rest is for a test machine that has other things to do. */
 const SOON_MS = 1500;
 
 /** Does it, and holds it to the time in which a dead dependency must be answered for. */

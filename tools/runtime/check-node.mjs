@@ -1,4 +1,4 @@
-import module from 'node:module';
+import './compile-cache.mjs';
 
 // Node below 24.16 cannot run TypeScript sources nor make UUIDv7: say so instead of dying on a file extension.
 const [major, minor] = process.versions.node.split('.').map(Number);
@@ -9,6 +9,3 @@ if (major < 24 || (major === 24 && minor < 16)) {
   );
   process.exit(1);
 }
-
-// Compiled code is kept between starts: a warm start reads no TypeScript, which is faster and needs less memory.
-module.enableCompileCache?.();

@@ -1,6 +1,6 @@
 import type { Email } from '#domain/email.ts';
 import type { Username } from '#domain/username.ts';
-import type { Account } from './store.ts';
+import type { Account } from './accounts.ts';
 
 /** What an account's owner changes about it. Each verb decides by itself, under the account's lock. */
 export interface AccountChanges {

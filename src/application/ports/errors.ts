@@ -1,4 +1,4 @@
-/** A dependency that the request may not do without does not answer. The edge makes it a 503, never a 401 (DESIGN 6). */
+/** A dependency that the request may not do without does not answer. The edge makes it a 503, never a 401 (docs/architecture.md). */
 export class DependencyDown extends Error {
   readonly dependency: string;
   readonly retryAfterSeconds: number;

@@ -1,5 +1,5 @@
 import type { TicketPurpose } from '#domain/tickets.ts';
-import type { Session, SessionEnd } from './store.ts';
+import type { Session, SessionEnd } from './sessions.ts';
 
 /** A session as it is kept, over or not. */
 export type HeldSession = Session & { endedAt: Date | null; endReason: SessionEnd | null };
@@ -20,6 +20,9 @@ export type HeldTicket = {
 /** A device that the account is known by, without its cookie. */
 export type HeldDevice = { id: string; kind: string; network: string; createdAt: Date; lastSeenAt: Date };
 
+/** A user of another provider that the account is signed in to by. */
+export type HeldIdentity = { issuer: string; subject: string; linkedAt: Date; lastUsedAt: Date };
+
 /** A message, by what is known of it without its text. */
 export type HeldMessage = {
   id: string;
@@ -37,5 +40,7 @@ export interface Holdings {
   tickets(accountId: string, afterId: string | null, limit: number): Promise<HeldTicket[]>;
   /** All of them: there are few (MOST_DEVICES). */
   devices(accountId: string): Promise<HeldDevice[]>;
+  /** One for each provider. */
+  identities(accountId: string): Promise<HeldIdentity[]>;
   messages(accountId: string, afterId: string | null, limit: number): Promise<HeldMessage[]>;
 }

@@ -1,15 +1,19 @@
 import type { Acr, Amr } from '#domain/assurance.ts';
 import type { SessionBinding } from '#domain/device.ts';
+import type { LegacySubject } from '#domain/legacy-token.ts';
 import type { Lifetimes } from '#domain/lifetimes.ts';
 import type { LockoutPolicy } from '#domain/lockout.ts';
 import type { Brand } from '#domain/mail-layout.ts';
 import type { PasswordPolicy } from '#domain/password-policy.ts';
 import type { PhoneNumber } from '#domain/phone.ts';
+import type { Refusal } from '#domain/problems.ts';
 import type { RateLimitName } from '#domain/rate-limit.ts';
 import type { Role } from '#domain/roles.ts';
 import type { TicketSecret } from '#domain/tickets.ts';
+import type { FederatedIdentity } from './federated-identity.ts';
+import type { OutboxMessage } from './outbox.ts';
 import type { Passkeys } from './passkeys.ts';
-import type { OutboxMessage, Store } from './store.ts';
+import type { Store } from './store.ts';
 
 /** Everything a flow may need; each flow names its part: `Needs<'store' | 'clock'>`. */
 export type Services = {
@@ -23,8 +27,9 @@ export type Services = {
   secretBox: SecretBox;
   oneTimePasswords: OneTimePasswords;
   passkeys: Passkeys;
+  /** null: nobody signs in by another provider. */
+  federation: FederatedIdentity | null;
   phoneNumbers: PhoneNumbers;
-  limiter: RateLimiter;
   courier: Courier;
   clock: Clock;
   policy: Policy;
@@ -48,7 +53,11 @@ export type Policy = {
   deletionGraceDays: number;
   secondFactors: SecondFactorPolicy;
   sessions: SessionPolicy;
+  providers: ProviderPolicy;
 };
+
+/** AUTH_PROVIDER: where clients may sign in. `drains`: the first right password of the other provider is hashed here. */
+export type ProviderPolicy = { allowed: readonly ('native' | 'cognito')[]; drains: boolean };
 
 export type SessionPolicy = {
   /** Of one account at once; with one more the oldest ends. 0: any number. */
@@ -61,6 +70,8 @@ export type SecondFactorPolicy = {
   isRequired: boolean;
   /** False: phones are no second factor (ASVS 6.6.1, L3). */
   allowsSms: boolean;
+  /** Codes by SMS on one day (UTC), by all replicas. */
+  smsPerDay: number;
   /** Whether a passkey that counts backwards is refused, rather than taken for one factor and flagged. */
   refusesCounterRegression: boolean;
   /** How recent the authentication of a sensitive request must be (RFC 9470 `max_age`). */
@@ -106,6 +117,15 @@ export interface AccessTokens {
   verify(token: string, now: Date): { accountId: string; sessionId: string } | null;
   /** Every claim of a valid one, as it stands in the token. */
   claims(token: string, now: Date): Record<string, unknown> | null;
+}
+
+/** Access tokens of the service that this one replaces. */
+export interface LegacyTokens {
+  /**
+   * Signature, algorithm, issuer, audience, times, what it is for, and whether their time is over. @returns null for anything less
+   * @throws DependencyDown when the keys to verify it with cannot be had
+   */
+  verify(token: string, now: Date): Promise<LegacySubject | null>;
 }
 
 /** The keys that may verify a live token and the next one, as JWKS (RFC 7517). */
@@ -187,14 +207,32 @@ export type BucketReading = {
   retryAfterSeconds: number;
 };
 
+export type Draw = { allowed: boolean; readings: BucketReading[] };
+
 export interface RateLimiter {
   /**
    * Draws one token from every bucket, or from none when one of them is empty; one round trip.
    * @param whenDown without an answer from Redis: `refuse` throws DependencyDown (fail closed), `local` counts in process
+   * @param aside drawn in the same call, likewise from each or from none, and only with the others, to whom they make no difference
    */
-  take(buckets: readonly Bucket[], whenDown: 'refuse' | 'local'): Promise<{ allowed: boolean; readings: BucketReading[] }>;
-  /** Takes more after the fact, as far as there is some: a failure weighs more than a success. Never refuses. */
+  take(buckets: readonly Bucket[], whenDown: 'refuse' | 'local', aside?: readonly Bucket[]): Promise<Draw & { aside: Draw }>;
+  /** Takes more after the fact, as far as there is some: a failure weighs more than a success. Below 0 it gives back. Never refuses. */
   charge(bucket: Bucket, cost: number): Promise<void>;
+}
+
+/**
+ * The limits of one request, drawn in one call: those that its edge knows, and what a flow adds when it knows whom the request is
+ * about. A flow that is given it draws before it does anything that shows; one that ends sooner leaves the draw to the edge.
+ */
+export interface Allowance {
+  /**
+   * @param also buckets besides: an empty one does not refuse the request, it is for the flow to say what that means
+   * @returns the refusal when the request may not pass; how the other buckets stand, which is not for the caller to know
+   * @throws DependencyDown when the limiter does not answer, and the route may not do without
+   */
+  take(also: readonly Bucket[]): Promise<{ refusal: Refusal<'rate-limited'> | null; also: Draw }>;
+  /** Gives back what was drawn from this one of them for nothing. */
+  giveBack(bucket: Bucket): Promise<void>;
 }
 
 /** The blocked networks, in memory: asked at the edge for each request, without a call. */

@@ -1,21 +1,34 @@
-import type { Acr, Amr, Proof, SecondFactor } from '#domain/assurance.ts';
+import type { SecondFactor } from '#domain/assurance.ts';
 import type { AuditEvent, AuditEventType } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
-import type { Transport } from '#domain/lifetimes.ts';
 import type { LockoutPolicy, ThrottleKey } from '#domain/lockout.ts';
 import type { PhoneNumber } from '#domain/phone.ts';
-import type { Signals } from '#domain/risk.ts';
-import type { Role } from '#domain/roles.ts';
-import type { CeremonyBinding, PreAuth, TicketPurpose } from '#domain/tickets.ts';
+import type { TicketPurpose } from '#domain/tickets.ts';
 import type { Username } from '#domain/username.ts';
 import type { AccountChanges } from './account-changes.ts';
+import type {
+  Account,
+  AccountEdits,
+  AccountFilter,
+  AccountWithPassword,
+  FoundAccount,
+  NewAccount,
+  PendingRegistration,
+} from './accounts.ts';
+import type { Authenticators, Passkey, Phone, Totp } from './authenticators.ts';
+import type { DeviceNote, DeviceSighting } from './devices.ts';
 import type { Holdings } from './holdings.ts';
-import type { NewCredential, PasskeyDescriptor } from './passkeys.ts';
+import type { HotPaths, PasswordTry, SignInSignals } from './hot-paths.ts';
+import type { Identities } from './identities.ts';
+import type { OutboxMessage } from './outbox.ts';
+import type { NewCredential } from './passkeys.ts';
+import type { NewSession, Session, SessionEnd, SessionSecret, SessionWithProofs } from './sessions.ts';
+import type { IssuedTicket, TicketContext } from './tickets.ts';
 
 /**
  * The truth (PostgreSQL). Rows are reachable only inside `read` and `transaction`, whose arguments are the questions that
  * flows ask; each verb is one statement and atomic by itself. `hot` holds the verbs of the hot paths: a whole flow's
- * commit as one statement, one round trip (DESIGN 5).
+ * commit as one statement, one round trip (docs/architecture.md).
  * Everything here throws `DependencyDown` when PostgreSQL does not answer in time.
  */
 export interface Store {
@@ -25,176 +38,8 @@ export interface Store {
   hot: HotPaths;
 }
 
-export type AccountStatus = 'active' | 'suspended' | 'deleted';
-
-export type Account = {
-  id: string;
-  email: string;
-  emailVerifiedAt: Date | null;
-  username: string | null;
-  displayName: string | null;
-  status: AccountStatus;
-  roles: Role[];
-  createdAt: Date;
-};
-
-/** Which accounts to list. @see Reads.accounts.search */
-export type AccountFilter = {
-  /** What the e-mail address or the user name begins with, in canonical form. */
-  prefix: string | null;
-  role: Role | null;
-  status: AccountStatus | null;
-};
-
-/** With where it stands in its list: an id without a prefix, what begins with it otherwise. */
-export type FoundAccount = { account: Account; position: string };
-
-export type AccountWithPassword = Account & { passwordHash: string | null };
-
-export type SessionEnd =
-  | 'revoked-by-service'
-  | 'ended-by-admin'
-  | 'suspended'
-  | 'role-removed'
-  | 'logout'
-  | 'ended-by-user'
-  | 'password-changed'
-  | 'password-reset'
-  | 'refresh-token-reused'
-  | 'factor-changed'
-  /** Another sign-in of the same browser took its place. */
-  | 'replaced'
-  /** MAX_SESSIONS_PER_USER. */
-  | 'superseded'
-  /** It turned up on another kind of device (SESSION_BINDING). */
-  | 'moved'
-  /** The owner said that a sign-in was not theirs. */
-  | 'reported'
-  /** The account's security stamp is newer than the session's. */
-  | 'outdated'
-  /** Nobody used it for too long, or its absolute end came. */
-  | 'expired'
-  | 'email-changed'
-  | 'email-reverted'
-  | 'account-deleted';
-
-export type Session = {
-  id: string;
-  accountId: string;
-  transport: Transport;
-  device: string | null;
-  /** The device that it began on, and its kind; null for sessions from before devices were known. */
-  deviceId: string | null;
-  deviceKind: string | null;
-  /** The other kinds of device that it spoke from. */
-  movedTo: string[];
-  /** Of its cookie, when a browser holds it. */
-  cookieHash: Buffer | null;
-  ip: string;
-  userAgent: string | null;
-  amr: Amr[];
-  acr: Acr;
-  authTime: Date;
-  createdAt: Date;
-  lastSeenAt: Date;
-  /** When it ends if nobody uses it again. */
-  idleEndAt: Date;
-  /** When it ends in any case. */
-  absoluteEndAt: Date;
-};
-
-/** With what was proved in it, which `amr` and `acr` follow from. */
-export type SessionWithProofs = Session & { proofs: Proof[] };
-
-/** What a session is known by: the hash of what its refresh tokens carry, or that of its cookie. */
-export type SessionSecret = { refreshSecretHash: Buffer; cookieHash: null } | { refreshSecretHash: null; cookieHash: Buffer };
-
-export type NewSession = SessionWithProofs & SessionSecret;
-
-/** Who makes a request, as read from the store for it. */
-export type Caller = { account: Account; session: Session };
-
-/** A session that was found: who speaks by it while it lives, and no more than the reason once it has ended before its time. */
-export type Authenticated = ({ endedBecause: null } & Caller) | { endedBecause: SessionEnd };
-
-/** A message ready to send, sealed: what it says is readable to the worker only (it holds live tokens). */
-export type OutboxMessage = {
-  id: string;
-  kind: 'email' | 'sms';
-  template: string;
-  sealed: Buffer;
-  expiresAt: Date;
-};
-
-export type NewTicket = {
-  id: string;
-  purpose: TicketPurpose;
-  secretHash: Buffer;
-  expiresAt: Date;
-};
-
-/** A ticket that stands for something besides its account. */
-export type IssuedTicket = NewTicket & { accountId: string | null; context: TicketContext | null };
-export type TicketContext = PreAuth | CeremonyBinding | SmsEnrolment | ReportedDevice | EmailChange | EmailRevert;
-export type ReportedDevice = { deviceId: string };
-/** The address that was asked for, and the session that asked. */
-export type EmailChange = { email: Email; sessionId: string };
-/** The address of before; since when (RFC 3339) the change was asked for, and since when who asked may have enrolled something. */
-export type EmailRevert = { email: Email; since: string; enrolledSince?: string };
-export type SmsEnrolment = { number: PhoneNumber; sessionId: string };
-
-export type Totp = { id: string; secret: string; sessionId: string; createdAt: Date; lastUsedAt: Date | null };
-export type Phone = { number: PhoneNumber; verifiedAt: Date; lastUsedAt: Date | null };
-export type Passkey = PasskeyDescriptor & {
-  id: string;
-  accountId: string;
-  publicKey: Buffer;
-  signCount: number;
-  name: string;
-  isBackupEligible: boolean;
-  isBackedUp: boolean;
-  createdAt: Date;
-  lastUsedAt: Date | null;
-  flaggedAt: Date | null;
-};
-
-/** What a client shows of its device. */
-export type DeviceSighting = { tokenHash: Buffer | null; kind: string; network: string };
-
-/** What is known of it: the device by its cookie, one without cookies of the same kind in the same network, or nothing. */
-export type KnownDevice = { id: string; by: 'cookie' | 'traits' } | { by: 'new'; hasOthers: boolean };
-
-/** A device as it is from now on. `replaces`: the cookie that its browser had, which other accounts on it may know it by. */
-export type DeviceNote = {
-  id: string;
-  tokenHash: Buffer;
-  kind: string;
-  network: string;
-  replaces: Buffer | null;
-  /** Whether the cookie came back: the device keeps cookies. */
-  isConfirmed: boolean;
-};
-
-/** What is enrolled, as its owner sees it. */
-export type Authenticators = { totp: Totp | null; phone: Phone | null; passkeys: Passkey[]; recoveryCodesLeft: number };
-
 /** A place in a list of events: behind this one. */
 export type EventPosition = { occurredAt: Date; id: string };
-export type NewAccount = {
-  id: string;
-  email: Email;
-  emailVerifiedAt: Date | null;
-  username: Username | null;
-  passwordHash: string | null;
-  roles: readonly Role[];
-};
-
-export type AccountEdits = {
-  status?: AccountStatus;
-  roles?: readonly Role[];
-  displayName?: string | null;
-  username?: Username | null;
-};
 
 export type IpBlock = {
   id: string;
@@ -254,13 +99,21 @@ export interface Reads {
     /** For the password policy and the mail of whoever holds this ticket; does not use the ticket up. */
     findByTicket(purpose: TicketPurpose, secretHash: Buffer, at: Date): Promise<Account | null>;
     findWithPassword(accountId: string): Promise<AccountWithPassword | null>;
+    /**
+     * By id, for want of it by an address that is verified here. `isUntouched`: nothing that ends sessions has happened to it since it
+     * was made.
+     */
+    findImported(accountId: string | null, email: Email | null): Promise<{ account: Account; isUntouched: boolean } | null>;
+    /** When all its sessions but one at most last ended at once; null: never. */
+    sessionsEndedAt(accountId: string): Promise<Date | null>;
     /** Newest first, or, with a prefix, by what begins with it; those behind the position `after`, at most `limit`. */
     search(filter: AccountFilter, after: string | null, limit: number): Promise<FoundAccount[]>;
     /** When the lane is locked until, if it is. */
     findLock(key: ThrottleKey, at: Date): Promise<Date | null>;
   };
-  devices: {
-    recognise(accountId: string, sighting: DeviceSighting): Promise<KnownDevice>;
+  signIns: {
+    /** What is known of who signs in otherwise than by a password, or of who tries to without an account (null). */
+    signals(accountId: string | null, sighting: DeviceSighting, at: Date): Promise<SignInSignals & { passwordFailures: number }>;
   };
   sessions: {
     findLive(sessionId: string, at: Date): Promise<Session | null>;
@@ -270,6 +123,7 @@ export interface Reads {
     listLive(accountId: string, at: Date, limit: number): Promise<Session[]>;
   };
   holdings: Holdings;
+  identities: { isLinked(issuer: string, subject: string): Promise<boolean> };
   audit: {
     /** The account's events of these types (null: all), the newest first, from behind a position on; at most `limit`. */
     listOfAccount(
@@ -315,6 +169,8 @@ export interface Writes extends Reads {
       secretHash: Buffer,
       at: Date,
     ): Promise<{ accountId: string | null; context: Context } | null>;
+    /** What an open one stands for from now on, for the same secret and as long. @returns false when it is used or over */
+    rewrite(purpose: TicketPurpose, secretHash: Buffer, context: TicketContext, at: Date): Promise<boolean>;
     /** Of the open ones that were issued since an instant, the oldest. */
     findFirst<Context extends TicketContext>(
       accountId: string,
@@ -339,6 +195,8 @@ export interface Writes extends Reads {
     tryPassword(key: ThrottleKey, policy: LockoutPolicy, at: Date): Promise<PasswordTry>;
     /** It was not wrong, or nobody could judge it. */
     takeBack(tried: PasswordTry): Promise<void>;
+    /** It was right: what was counted before in its own lanes is forgotten too. */
+    settle(tried: PasswordTry): Promise<void>;
   };
   authenticators: {
     /** Replaces an enrolment that was begun and not finished. */
@@ -361,7 +219,7 @@ export interface Writes extends Reads {
     flagPasskey(id: string, at: Date): Promise<void>;
     renamePasskey(accountId: string, id: string, name: string): Promise<Passkey | null>;
     removePasskey(accountId: string, id: string): Promise<void>;
-    /** Removes what was enrolled or proved at this instant or later, and what was begun and not finished. */
+    /** Removes what was enrolled, linked or proved at this instant or later, and what was begun and not finished. */
     removeSince(accountId: string, since: Date): Promise<void>;
   } & Reads['authenticators'];
   accounts: {
@@ -402,7 +260,7 @@ export interface Writes extends Reads {
     note(accountId: string, note: DeviceNote, at: Date): Promise<void>;
     forget(accountId: string, deviceId: string): Promise<void>;
     forgetAll(accountId: string): Promise<void>;
-  } & Reads['devices'];
+  };
   sessions: {
     /** Ends the oldest beyond `most`; the account is locked. @returns how many */
     endBeyond(accountId: string, most: number, at: Date): Promise<number>;
@@ -429,9 +287,19 @@ export interface Writes extends Reads {
     lockWithProofs(session: Pick<Session, 'id' | 'cookieHash'>, at: Date): Promise<SessionWithProofs | null>;
     setProofs(session: SessionWithProofs): Promise<void>;
   } & Reads['sessions'];
+  identities: Identities & Reads['identities'];
   audit: { record(event: AuditEvent): Promise<void> } & Reads['audit'];
   /** To the account's address, or to another address or number that it has or had to do with. */
-  outbox: { enqueue(accountId: string, message: OutboxMessage, at: Date, recipient?: string): Promise<void> };
+  outbox: {
+    /** @param how.afterSeconds it waits for its turn; until then it counts as not yet made: it is not late */
+    enqueue(accountId: string, message: OutboxMessage, at: Date, how?: { recipient?: string; afterSeconds?: number }): Promise<void>;
+    /**
+     * Counts one code by SMS on this day (UTC); the commit keeps the count, a rollback gives it back. To new numbers at most half of
+     * the day's go, so that whoever enrols those of strangers keeps nobody from signing in.
+     * @returns false when the day's are used up
+     */
+    countSms(isToNewNumber: boolean, mostPerDay: number, at: Date): Promise<boolean>;
+  };
   serviceClients: {
     add(client: { id: string; name: string; secretHash: Buffer }, at: Date): Promise<void>;
     /** @returns what it was, null when there is none or it was revoked before */
@@ -447,197 +315,3 @@ export interface Writes extends Reads {
     remove(id: string): Promise<IpBlock | null>;
   } & Reads['ipBlocks'];
 }
-
-/**
- * What a registration asked for an address that is not verified yet; its ticket carries it until the link is opened. Nulls, when
- * several registered the address and the link cannot tell whose it is: the account is left without a password.
- */
-export type PendingRegistration = { passwordHash: string | null; username: Username | null; displayName: string | null };
-
-export type Registration = {
-  accountId: string;
-  email: Email;
-  username: Username | null;
-  displayName: string | null;
-  passwordHash: string;
-  ticket: NewTicket;
-  /** Sent when the address is free, or has an account that is not verified yet; null as below. */
-  verifyMail: OutboxMessage | null;
-  /** Sent to the owner when the address has a verified account; null: the owner had enough of them. */
-  existingMail: OutboxMessage | null;
-  /** `details` and `type` are completed by the outcome. */
-  event: AuditEvent;
-  at: Date;
-};
-
-/** Where one try at a password was counted. */
-export type CountedLane = ThrottleKey & {
-  /** How many in a row, this one included. */
-  failures: number;
-  lockedUntil: Date | null;
-  /** It came while the lane was locked. */
-  isRefused: boolean;
-  /** It is the last that is judged: if it is wrong, the lane stays locked. */
-  isLocking: boolean;
-};
-
-/** One try at a password, counted before it is judged: of any number at once no more are judged than one after the other. */
-export type PasswordTry = {
-  /** The lane that shows first; what the account is counted by behind it. */
-  lanes: readonly [CountedLane, ...CountedLane[]];
-  /** Not to be judged, and the client may know it. */
-  lockedUntil: Date | null;
-  /** Not to be judged, and the client may not know it: it is told that the password is wrong. */
-  isWithheld: boolean;
-};
-
-export type SignInLookup = {
-  account: AccountWithPassword | null;
-  tried: PasswordTry;
-  secondFactors: SecondFactor[];
-  device: KnownDevice;
-  /** What else is known of who asks, without this try. */
-  signals: Pick<Signals, 'accountsFromNetwork' | 'networksOfAccount' | 'recentNetworks'> & { isKnownNetwork: boolean };
-};
-
-export type Rotation = {
-  outcome: 'rotated' | 'retried' | 'reused';
-  session: Session;
-  account: Account;
-  /** The counter of the successor; only for `rotated` and `retried`. */
-  counter: number;
-};
-
-/** A session that begins: on which device, in whose place, and among how many. */
-export type NewSignIn = {
-  session: NewSession;
-  replaces: Buffer | null;
-  device: DeviceNote;
-  notice: { ticket: IssuedTicket; mail: OutboxMessage } | null;
-  /** MAX_SESSIONS_PER_USER; with 0, the whole is one statement. */
-  most: number;
-  /** Recorded when older sessions ended for it, with their number. */
-  superseded: AuditEvent;
-};
-
-export interface HotPaths {
-  /**
-   * One statement: account, ticket, mail and audit event, or, when the address has an account, the mail to its owner.
-   * Both ways write the same number of rows. Safe under any number of parallel calls.
-   */
-  register(registration: Registration): Promise<'registered' | 'email-taken' | 'username-taken'>;
-
-  /**
-   * The account behind an e-mail address or user name in canonical form, whether it knows the device, and one try at its password,
-   * counted: whoever finds that it was not wrong takes it back.
-   * @param strangerHash stands in for the account where there is none, so that both cost the same
-   */
-  findForSignIn(
-    identifier: { kind: 'email' | 'username'; canonical: string },
-    lane: ThrottleKey & { strangerHash: Buffer },
-    policy: LockoutPolicy,
-    sighting: DeviceSighting,
-    at: Date,
-  ): Promise<SignInLookup>;
-
-  /** Records what a try came to, and mails the owner of the account, if there is one, unless that was done a short while ago. */
-  recordFailure(
-    events: readonly AuditEvent[],
-    told: { accountId: string | null; laneHash: Buffer; mail: OutboxMessage } | null,
-  ): Promise<void>;
-
-  /**
-   * The session, or the ticket of a sign-in that waits for its second factor; the end of the failure count and the audit event:
-   * one statement. Refuses when the account changed (password, status, a second factor where a session would do without) since it
-   * was looked up; the try then stays counted.
-   */
-  openSession(input: {
-    accountId: string;
-    begun: NewSignIn | { preAuth: NewTicket & { context: PreAuth } };
-    tried: Pick<PasswordTry, 'lanes'>;
-    seenPasswordHash: string;
-    /** The same password under the parameters of today, when those changed. */
-    rehashed: string | null;
-    event: AuditEvent;
-  }): Promise<'opened' | 'changed'>;
-
-  /** The session of an access token and its account; null for one that never was. */
-  authenticate(sessionId: string, at: Date): Promise<Authenticated | null>;
-
-  /** The same by the cookie. Its use is written down, and the idle end moved, when the last time was `touchSeconds` ago. */
-  authenticateByCookie(
-    cookieHash: Buffer,
-    client: { ip: string; userAgent: string | null },
-    slide: { idleSeconds: number; touchSeconds: number },
-    at: Date,
-  ): Promise<Authenticated | null>;
-
-  /**
-   * The use of a refresh token as one UPDATE (RFC 9700 4.14.2, CVE-2026-1035: never check, then mark).
-   * The newest counter rotates; the one before it, within the grace and while its successor is unused, gets the same
-   * successor. Any older one, in a second statement, ends the session, records REFRESH_TOKEN_REUSED and queues `theftMail`.
-   * @returns null when there is no such session, the secret is another's, or it has ended
-   */
-  rotate(input: {
-    sessionId: string;
-    secretHash: Buffer;
-    counter: number;
-    at: Date;
-    graceSeconds: number;
-    idleSeconds: number;
-    client: { ip: string; userAgent: string | null };
-    /** Its type and risk are completed by the outcome. */
-    event: AuditEvent;
-    theftMail: () => OutboxMessage;
-  }): Promise<Rotation | null>;
-
-  /**
-   * A reset or verification link, the mail with it and the audit event in one statement, whether or not the address has
-   * an account. Open tickets of the same purpose are used up. @returns whether a mail was queued
-   */
-  sendLink(input: {
-    email: Email;
-    /** Which accounts get one: those not verified yet, or all that may sign in. */
-    to: 'unverified' | 'active';
-    ticket: NewTicket;
-    /** null: this recipient had enough of them; only the event is recorded. */
-    mail: OutboxMessage | null;
-    event: AuditEvent;
-    at: Date;
-  }): Promise<boolean>;
-}
-
-/** The outbox as its worker sees it. */
-export interface Outbox {
-  /** Takes up to `limits` due messages of each kind for `leaseSeconds`; two workers never hold the same one. */
-  claim(limits: Record<OutboxMessage['kind'], number>, leaseSeconds: number, at: Date): Promise<ClaimedMessage[]>;
-  /** Sent: the content is erased. */
-  markSent(id: string, providerId: string | null, at: Date): Promise<void>;
-  /**
-   * Not sent: tried again at `nextAttemptAt`, or a dead letter when that is null, whose content stays until it expires. Nothing
-   * happens when another worker has claimed the message since.
-   */
-  markFailed(
-    claimed: Pick<ClaimedMessage, 'id' | 'attempts'>,
-    failure: DeliveryFailure,
-    nextAttemptAt: Date | null,
-    at: Date,
-  ): Promise<void>;
-  /** Erases dead letters that have expired, and removes what is over and was made before `keptSince`; a bounded number at a time. */
-  tidy(keptSince: Date, at: Date): Promise<void>;
-  /** How many wait, and since when the oldest does. */
-  backlog(at: Date): Promise<{ waiting: number; oldestSeconds: number }>;
-}
-
-/** `bounced`: refused for good; `expired`: nobody took it in time; `unreadable`: sealed with another SECRET_KEY. */
-export type DeadLetter = 'bounced' | 'expired' | 'unreadable';
-
-export type DeliveryFailure = {
-  /** What the message becomes when it is not tried again. */
-  kind: DeadLetter;
-  reason: string;
-  /** The provider's, as `550 5.1.1`. */
-  replyCode: string | null;
-};
-
-export type ClaimedMessage = OutboxMessage & { recipient: string; attempts: number };

@@ -18,7 +18,7 @@ export function activityRoute(use: ReturnType<typeof activity>) {
     tag: 'The account',
     summary: 'What happened to the account, the newest first',
     description: 'Sign-ins, right and wrong, and changes of what protects the account, as long as they are kept (AUDIT_RETENTION_DAYS).',
-    access: { aal: 'aal1', beforeSecondFactor: true },
+    access: { aal: 'aal1', beforeSecondFactor: true, takesLegacyTokens: true },
     problems: [],
     query: z.strictObject(pageFields),
     responses: { 200: { description: 'A page', schema: Page } },

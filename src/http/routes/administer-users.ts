@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { administerUsers, UserInDetail } from '#application/administer-users.ts';
-import type { Account } from '#application/ports/store.ts';
+import type { Account } from '#application/ports/accounts.ts';
 import { parseEmail } from '#domain/email.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { parseUsername } from '#domain/username.ts';

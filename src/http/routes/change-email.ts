@@ -14,11 +14,12 @@ export function changeEmailRoutes(use: ReturnType<typeof changeEmail>): Route[] 
       description: 'Answers the same whether or not the address has an account. A link goes to the new address, a notice to the old one.',
       access: { aal: 'aal1', stepUp: true },
       limits: ['password-reset'],
+      isLimitedByFlow: true,
       problems: ['conflict'],
       body: z.strictObject({ new_email: email }),
       responses: { 202: { description: 'A link is on its way, or so it seems' } },
-      async handler({ body, principal, client }) {
-        return (await use.ask(body.new_email, principal, client)) ?? { status: 202 };
+      async handler({ body, principal, client, allowance }) {
+        return (await use.ask(body.new_email, principal, client, allowance)) ?? { status: 202 };
       },
     }),
     route({

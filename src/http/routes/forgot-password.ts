@@ -13,12 +13,12 @@ export function forgotPasswordRoute(use: ReturnType<typeof forgotPassword>) {
     access: 'public',
     isEven: true,
     limits: ['password-reset'],
+    isLimitedByFlow: true,
     problems: [],
     body: z.strictObject({ email }),
     responses: { 202: { description: 'Sent, if the address has an account' } },
-    async handler({ body, client }) {
-      await use(body.email, client);
-      return { status: 202 };
+    async handler({ body, client, allowance }) {
+      return (await use(body.email, client, allowance)) ?? { status: 202 };
     },
   });
 }

@@ -16,13 +16,19 @@ export function loginRoute(use: ReturnType<typeof login>) {
     access: 'public',
     session: 'begins',
     limits: ['login'],
-    problems: ['invalid-credentials', 'account-locked', 'email-not-verified', 'account-suspended', 'forbidden'],
+    description:
+      'With provider cognito the password is judged by the user pool; what the pool asks besides comes as mfa_required and goes to verify-mfa.',
+    problems: ['invalid-request', 'invalid-credentials', 'account-locked', 'email-not-verified', 'account-suspended', 'forbidden'],
     body: z
       .strictObject({
         identifier: identifier.describe('an e-mail address or a user name').optional(),
         email: identifier.optional(),
         username: identifier.optional(),
         password,
+        provider: z
+          .enum(['native', 'cognito'])
+          .optional()
+          .describe('who judges the password (default: the first that AUTH_PROVIDER names)'),
         transport,
         device_name: deviceName.optional(),
         website_url: honeypot.optional(),
@@ -39,6 +45,7 @@ export function loginRoute(use: ReturnType<typeof login>) {
         transport: body.transport,
         device: body.device_name ?? null,
         honeypot: body.website_url ?? '',
+        provider: body.provider,
       };
       const outcome = await use(input, client);
       return isRefusal(outcome) ? outcome : signInAnswer(outcome);

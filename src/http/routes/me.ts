@@ -7,7 +7,7 @@ export function meRoute() {
     path: '/api/auth/me',
     tag: 'The account',
     summary: 'The signed-in user',
-    access: { aal: 'aal1', beforeSecondFactor: true },
+    access: { aal: 'aal1', beforeSecondFactor: true, takesLegacyTokens: true },
     problems: [],
     responses: { 200: { description: 'The user', schema: User } },
     async handler({ principal }) {

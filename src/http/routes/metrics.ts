@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
 import type { Metrics } from '#application/ports/metrics.ts';
 import { refuse } from '#domain/problems.ts';
 import { type Route, route } from '../route.ts';
@@ -16,7 +17,7 @@ export function metricsRoute(metrics: Metrics, token: string): Route {
     neverBlocked: true,
     problems: ['unauthenticated'],
     mediaType: 'text/plain',
-    responses: { 200: { description: 'In the text format of Prometheus' } },
+    responses: { 200: { description: 'In the text format of Prometheus', schema: z.string() } },
     async handler({ authorization }) {
       if (!timingSafeEqual(hashOf(authorization), expected)) return refuse('unauthenticated');
       return { status: 200, body: await metrics.text(), headers: { 'content-type': metrics.contentType, 'cache-control': 'no-store' } };

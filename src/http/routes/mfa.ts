@@ -37,7 +37,7 @@ export function mfaRoutes(use: ReturnType<typeof totp>, makeCodes: ReturnType<ty
       path: '/api/auth/mfa',
       tag,
       summary: 'What is enrolled',
-      access: { aal: 'aal1', beforeSecondFactor: true },
+      access: { aal: 'aal1', beforeSecondFactor: true, takesLegacyTokens: true },
       problems: [],
       responses: { 200: { description: 'The authenticators of this account', schema: Enrolled } },
       async handler({ principal }) {

@@ -13,6 +13,7 @@ export function registerRoute(use: ReturnType<typeof register>) {
     description: 'Answers the same whether or not the address has an account. A link to confirm the address is mailed.',
     access: 'public',
     limits: ['register'],
+    isLimitedByFlow: true,
     problems: ['password-policy', 'username-taken', 'conflict'],
     body: z.strictObject({
       email,
@@ -24,7 +25,7 @@ export function registerRoute(use: ReturnType<typeof register>) {
     responses: {
       201: { description: 'Registered, or so it seems', schema: z.object({ status: z.literal('verification_required') }) },
     },
-    async handler({ body, client }) {
+    async handler({ body, client, allowance }) {
       const input = {
         email: body.email,
         password: body.password,
@@ -32,7 +33,7 @@ export function registerRoute(use: ReturnType<typeof register>) {
         displayName: body.display_name ?? null,
         honeypot: body.website_url ?? '',
       };
-      const outcome = await use(input, client);
+      const outcome = await use(input, client, allowance);
       return isRefusal(outcome) ? outcome : { status: 201, body: outcome };
     },
   });

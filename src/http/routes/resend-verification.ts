@@ -13,12 +13,12 @@ export function resendVerificationRoute(use: ReturnType<typeof resendVerificatio
     access: 'public',
     isEven: true,
     limits: ['register'],
+    isLimitedByFlow: true,
     problems: [],
     body: z.strictObject({ email }),
     responses: { 202: { description: 'Sent, if the address waits for one' } },
-    async handler({ body, client }) {
-      await use(body.email, client);
-      return { status: 202 };
+    async handler({ body, client, allowance }) {
+      return (await use(body.email, client, allowance)) ?? { status: 202 };
     },
   });
 }

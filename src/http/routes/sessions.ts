@@ -10,6 +10,7 @@ export function sessionRoutes(use: ReturnType<typeof sessions>): Route[] {
     route({
       ...common,
       method: 'GET',
+      access: { ...common.access, takesLegacyTokens: true },
       summary: 'The live sessions, the last used first',
       problems: [],
       responses: { 200: { description: 'At most 100', schema: z.object({ sessions: z.array(SessionView) }) } },

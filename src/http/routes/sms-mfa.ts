@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { sendCode } from '#application/send-code.ts';
 import type { smsMfa } from '#application/sms-mfa.ts';
 import { isRefusal, refuse } from '#domain/problems.ts';
 import { SMS_CODE_TTL_SECONDS } from '#domain/tickets.ts';
@@ -20,7 +21,7 @@ const Enrolled = z.object({
   recovery_codes: z.array(z.string()).describe('with the first second factor of the account, shown this once; else empty'),
 });
 
-export function smsMfaRoutes(use: ReturnType<typeof smsMfa>): Route[] {
+export function smsMfaRoutes(use: ReturnType<typeof smsMfa>, send: ReturnType<typeof sendCode>): Route[] {
   return [
     route({
       method: 'POST',
@@ -29,11 +30,12 @@ export function smsMfaRoutes(use: ReturnType<typeof smsMfa>): Route[] {
       summary: 'Begin to enrol a phone',
       access: { aal: 'aal1', stepUp: true, beforeSecondFactor: true },
       limits: ['mfa'],
+      isLimitedByFlow: true,
       problems: ['forbidden', 'rate-limited'],
       body: z.strictObject({ phone_number: z.string().min(3).max(64).describe('in any human form; kept as E.164') }),
       responses: { 202: { description: 'A code is on its way', schema: Sent } },
-      async handler({ body, principal, client }) {
-        return (await use.setUp(principal, body.phone_number, client)) ?? { status: 202, body: sent };
+      async handler({ body, principal, client, allowance }) {
+        return (await use.setUp(principal, body.phone_number, client, allowance)) ?? { status: 202, body: sent };
       },
     }),
     route({
@@ -58,17 +60,21 @@ export function smsMfaRoutes(use: ReturnType<typeof smsMfa>): Route[] {
       path: '/api/sms-mfa/send-code',
       tag,
       summary: 'Send the code for a sign-in or a step-up',
-      description: 'For a sign-in with its pre_auth_token; for a step-up with its session.',
+      description:
+        'For a sign-in with its pre_auth_token; for a step-up with its session. For a sign-in at another provider it chooses the code that the ' +
+        'provider sends, by SMS or mail, where the user may choose; one that was sent with the question is not sent again.',
       access: 'public',
       session: 'if-there',
       limits: ['mfa'],
+      isLimitedByFlow: true,
       problems: ['invalid-token', 'account-locked', 'conflict', 'forbidden', 'rate-limited'],
       body: z.strictObject({ pre_auth_token: preAuthToken.optional() }).optional(),
       responses: { 202: { description: 'A code is on its way', schema: Sent } },
-      async handler({ body, principal, client }) {
+      async handler({ body, principal, client, allowance }) {
         const by = askerOf(body?.pre_auth_token, principal);
         if (by === null) return refuse('unauthenticated');
-        return (await use.sendCode(by, client)) ?? { status: 202, body: sent };
+        const outcome = await send(by, client, allowance);
+        return isRefusal(outcome) ? outcome : { status: 202, body: { ...sent, expires_in: outcome.expiresInSeconds } };
       },
     }),
     route({

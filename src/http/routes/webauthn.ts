@@ -80,7 +80,7 @@ export function webauthnRoutes(
       access: 'public',
       session: 'begins',
       limits: ['mfa'],
-      problems: ['invalid-code', 'invalid-token', 'account-locked', 'email-not-verified', 'account-suspended'],
+      problems: ['invalid-code', 'invalid-token', 'account-locked', 'email-not-verified', 'account-suspended', 'forbidden'],
       body: z.strictObject({
         credential,
         pre_auth_token: preAuthToken.optional(),
@@ -101,7 +101,7 @@ export function webauthnRoutes(
       path: '/api/auth/webauthn/credentials',
       tag,
       summary: 'The passkeys of this account',
-      access: { aal: 'aal1', beforeSecondFactor: true },
+      access: { aal: 'aal1', beforeSecondFactor: true, takesLegacyTokens: true },
       problems: [],
       responses: { 200: { description: 'Oldest first', schema: z.object({ credentials: z.array(PasskeyView) }) } },
       async handler({ principal }) {

@@ -7,19 +7,24 @@ export type Gate = {
    * @throws DependencyDown when too many wait already: load is shed, not queued up
    */
   run<T>(work: () => Promise<T>, most?: number): Promise<T>;
-  load(): { running: number; waiting: number };
+  /** `shed`: how much was turned away since the start. */
+  load(): { running: number; waiting: number; shed: number };
 };
 
 /** Lets `width` pieces of work run at once and `depth` wait, first come first served (ASVS 15.2.2). */
 export function gate(width: number, depth: number, name: string): Gate {
   let running = 0;
+  let shed = 0;
   const waiting: (() => void)[] = [];
 
   return {
     async run(work, most = depth) {
       if (running < width) running++;
       else if (waiting.length < most) await new Promise<void>((turn) => waiting.push(turn));
-      else throw new DependencyDown(name, { retryAfterSeconds: 1 });
+      else {
+        shed++;
+        throw new DependencyDown(name, { retryAfterSeconds: 1 });
+      }
       try {
         return await work();
       } finally {
@@ -29,6 +34,6 @@ export function gate(width: number, depth: number, name: string): Gate {
         else running--;
       }
     },
-    load: () => ({ running, waiting: waiting.length }),
+    load: () => ({ running, waiting: waiting.length, shed }),
   };
 }

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import type { KeyRing } from '#domain/key-rotation.ts';
-import { type Algorithm, BadSigningKey, generateKeyPem, type SigningKey, signingKey } from './signing-key.ts';
+import { type Algorithm, BadSigningKey, generateKeyPem, type SigningKey, signingKey, type VerifyingKey } from './signing-key.ts';
 
 /**
  * The signing keys in a folder: `<kid>.pem` each (0600), and `manifest.json`, which says what each is for. A folder can be
@@ -26,19 +26,20 @@ type Manifest = {
 };
 type Entry = { kid: string; alg: Algorithm };
 
-export type KeySet = { ring: KeyRing; keys: ReadonlyMap<string, SigningKey> };
+export type KeySet = { ring: KeyRing; current: SigningKey; keys: ReadonlyMap<string, VerifyingKey> };
 
 /** Reads manifest and keys. @throws BadSigningKey with a sentence for the operator when they do not fit */
 export function readKeyFolder(dir: string): KeySet {
   const manifest = readManifest(dir);
-  const entries = [manifest.current, ...(manifest.next ? [manifest.next] : []), ...manifest.previous];
-  const keys = new Map(entries.map(({ kid, alg }) => [kid, readKey(dir, kid, alg)]));
+  const current = readKey(dir, manifest.current.kid, manifest.current.alg);
+  const entries = [...(manifest.next ? [manifest.next] : []), ...manifest.previous];
+  const keys = new Map([current, ...entries.map(({ kid, alg }) => readKey(dir, kid, alg))].map((key) => [key.kid, key]));
   const ring: KeyRing = {
     current: { kid: manifest.current.kid },
     next: manifest.next && { kid: manifest.next.kid, publishedAt: new Date(manifest.next.published_at) },
     previous: manifest.previous.map(({ kid, retire_at }) => ({ kid, retireAt: new Date(retire_at) })),
   };
-  return { ring, keys };
+  return { ring, current, keys };
 }
 
 /** Makes a current and a next key where there are none; of processes that start at once one wins and all agree. */
@@ -69,6 +70,27 @@ export function writeKeyRing(dir: string, ring: KeyRing, keys: ReadonlyMap<strin
   renameSync(writeDraft(dir, manifest), manifestPath(dir));
   const named = new Set([ring.current.kid, ring.next?.kid, ...ring.previous.map(({ kid }) => kid)]);
   for (const kid of keys.keys()) if (!named.has(kid)) rmSync(keyPath(dir, kid), { force: true });
+}
+
+/**
+ * One change at a time: of two at once the second would write down what it read before the first.
+ * @throws BadSigningKey while another command holds the folder
+ */
+export function whileLocked(dir: string, work: () => void): void {
+  const lock = path.join(dir, '.lock');
+  try {
+    closeSync(openSync(lock, 'wx', 0o600));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw new BadSigningKey(`${dir} cannot be written to`, { cause });
+    throw new BadSigningKey(`Another command changes the keys in ${dir}; try again. If none does, one was killed: delete ${lock}`, {
+      cause,
+    });
+  }
+  try {
+    work();
+  } finally {
+    rmSync(lock);
+  }
 }
 
 /** Makes a key and stores it. @returns its kid */

@@ -1,16 +1,20 @@
 import { createHash } from 'node:crypto';
 import type { Clock, KeyPublisher } from '#application/ports/services.ts';
-import { jwksMaxAgeSeconds, retirable } from '#domain/key-rotation.ts';
+import { jwksMaxAgeSeconds, keyAges, retirable } from '#domain/key-rotation.ts';
+import { seldom } from '../schedule/seldom.ts';
 import { createKeyFolder, type KeySet, manifestStamp, readKeyFolder } from './key-folder.ts';
-import { type Algorithm, BadSigningKey, isPair, type SigningKey, signingKey } from './signing-key.ts';
+import { type Algorithm, BadSigningKey, type SigningKey, signingKey, type VerifyingKey, verifyingKeys } from './signing-key.ts';
 
-/** How soon a running service notices a rotation; the command line promises 30 seconds. */
-const RELOAD_MS = 10_000;
+/** How soon a running service notices a change: after a leak each second counts, and a look costs one `stat`. */
+const RELOAD_MS = 1000;
+const REPORT_EVERY_MS = 10_000;
 
 export type Keyring = KeyPublisher & {
   current(): SigningKey;
   /** A key that may verify a live token; null for any other `kid`. */
-  find(kid: string): SigningKey | null;
+  find(kid: string): VerifyingKey | null;
+  /** As far as the manifest tells; nothing of a key from the settings. */
+  ages(): ReturnType<typeof keyAges>;
   stop(): void;
 };
 
@@ -19,26 +23,32 @@ export function openKeyFolder(dir: string, alg: Algorithm, clock: Clock, onError
   createKeyFolder(dir, alg, clock.now());
   let stamp = manifestStamp(dir);
   const holder = hold(readKeyFolder(dir), clock);
+  const report = seldom(REPORT_EVERY_MS, onError);
   const timer = setInterval(() => {
-    const seen = manifestStamp(dir);
     try {
+      const seen = manifestStamp(dir);
       if (seen !== stamp) holder.replace(readKeyFolder(dir));
       else holder.retire();
       stamp = seen;
     } catch (error) {
-      onError(error);
+      holder.retire(); // what has expired leaves, whatever came instead
+      report(error);
     }
   }, RELOAD_MS);
   timer.unref();
   return { ...holder.ring, stop: () => clearInterval(timer) };
 }
 
-/** One key from the settings; it is replaced by a restart with another. */
-export function keyringFromPem(privatePem: string, publicPem: string | undefined, clock: Clock, rsaAlg: Algorithm): Keyring {
+/**
+ * One key from the settings; a restart replaces it by another. Public keys beside its own are published and verify too: the one before
+ * while its tokens live, and the one to come, so that replicas and verifiers know it when the first of them signs with it.
+ */
+export function keyringFromPem(privatePem: string, publicPems: string | undefined, clock: Clock, rsaAlg: Algorithm): Keyring {
   const key = signingKey(privatePem, rsaAlg);
-  if (publicPem !== undefined && !isPair(privatePem, publicPem))
-    throw new BadSigningKey('JWT_PUBLIC_KEY does not belong to JWT_PRIVATE_KEY');
-  const set: KeySet = { ring: { current: { kid: key.kid }, next: null, previous: [] }, keys: new Map([[key.kid, key]]) };
+  const others = publicPems === undefined ? [key] : verifyingKeys(publicPems, rsaAlg);
+  if (!others.some(({ kid }) => kid === key.kid)) throw new BadSigningKey('JWT_PUBLIC_KEY does not belong to JWT_PRIVATE_KEY');
+  const ring = { current: { kid: key.kid }, next: null, previous: [] };
+  const set: KeySet = { ring, current: key, keys: new Map([key, ...others].map((each) => [each.kid, each])) };
   return { ...hold(set, clock).ring, stop: () => {} };
 }
 
@@ -57,27 +67,22 @@ function hold(first: KeySet, clock: Clock) {
       if (retirable(set.ring, clock.now()).some((kid) => live.has(kid))) refresh(set);
     },
     ring: {
-      current: () => keyOf(set, set.ring.current.kid),
+      current: () => set.current,
       find: (kid: string) => live.get(kid) ?? null,
+      ages: () => keyAges(set.ring, clock.now()),
       jwks: () => document,
       algorithms: () => [...new Set([...live.values()].map(({ alg }) => alg))],
     },
   };
 }
 
-function published({ ring, keys }: KeySet, now: Date): Map<string, SigningKey> {
+function published({ ring, keys }: KeySet, now: Date): Map<string, VerifyingKey> {
   const gone = new Set(retirable(ring, now));
   return new Map([...keys].filter(([kid]) => !gone.has(kid)));
 }
 
-function prepare({ ring }: KeySet, live: ReadonlyMap<string, SigningKey>) {
+function prepare({ ring }: KeySet, live: ReadonlyMap<string, VerifyingKey>) {
   const body = JSON.stringify({ keys: [...live.values()].map(({ jwk }) => jwk) });
   const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
   return { body, etag, maxAgeSeconds: jwksMaxAgeSeconds(ring) };
-}
-
-function keyOf({ keys }: KeySet, kid: string): SigningKey {
-  const key = keys.get(kid);
-  if (!key) throw new BadSigningKey(`There is no signing key ${kid}`);
-  return key;
 }

@@ -17,8 +17,8 @@ const SLOW_QUEUE_PER_CORE = 20;
 
 /**
  * Argon2id behind a gate of as many at once as there are cores: more would only fight for the same memory bus, and other
- * routes stay fast while sign-ins saturate the machine (DESIGN 5). Hashes of other systems are checked behind the same gate; a right
- * password makes them outdated, so that the sign-in replaces them.
+ * routes stay fast while sign-ins saturate the machine (docs/architecture.md). Hashes of other systems are checked behind the same
+ * gate; a right password makes them outdated, so that the sign-in replaces them.
  */
 export async function argon2Hasher(parameters: Argon2Parameters): Promise<PasswordHasher & { load: Gate['load'] }> {
   const cores = availableParallelism();

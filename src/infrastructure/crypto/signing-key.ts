@@ -13,15 +13,18 @@ import { promisify } from 'node:util';
 export const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'Ed25519'] as const;
 export type Algorithm = (typeof ALGORITHMS)[number];
 
-export type SigningKey = {
+export type VerifyingKey = {
   /** The RFC 7638 thumbprint of the public key. */
   kid: string;
   alg: Algorithm;
-  /** Off the event loop. @returns the signature as JWS wants it (RFC 7518 3) */
-  sign(data: Buffer): Promise<Buffer>;
   verify(data: Buffer, signature: Buffer): boolean;
   /** The public key as a member of a JWKS (RFC 7517 5). */
   jwk: Record<string, string>;
+};
+
+export type SigningKey = VerifyingKey & {
+  /** Off the event loop. @returns the signature as JWS wants it (RFC 7518 3) */
+  sign(data: Buffer): Promise<Buffer>;
 };
 
 const LEAST_RSA_BITS = 2048; // RFC 7518 3.3
@@ -48,43 +51,52 @@ export function generateKeyPem(alg: Algorithm, rsaBits = LEAST_RSA_BITS): string
  * @throws BadSigningKey with a sentence for the operator; never with the key
  */
 export function signingKey(pem: string, rsaAlg: Algorithm = 'RS256'): SigningKey {
-  const privateKey = readPrivateKey(pem);
-  const publicKey = createPublicKey(privateKey);
-  const alg = algorithmOf(privateKey, rsaAlg);
+  const privateKey = read(createPrivateKey, pem, 'A signing key cannot be read: give a private key as PEM (PKCS#8)');
+  const key = keyOf(createPublicKey(privateKey), rsaAlg);
+  const { digest, options } = formOf(key.alg);
+  // RS256 needs no options, and a bare key is the cheaper argument.
+  const forSigning = options === null ? privateKey : { key: privateKey, ...options };
+  const signLater = promisify<string | null, Buffer, typeof forSigning, Buffer>(signBytes);
+  return { ...key, sign: (data) => signLater(digest, data, forSigning) };
+}
+
+/**
+ * Reads public keys, one after the other in one text.
+ * @param rsaAlg how RSA keys sign
+ * @throws BadSigningKey with a sentence for the operator
+ */
+export function verifyingKeys(pems: string, rsaAlg: Algorithm = 'RS256'): VerifyingKey[] {
+  const texts = pems.split(/(?=-----BEGIN )/).filter((text) => text.trim() !== '');
+  return texts.map((pem) => keyOf(read(createPublicKey, pem, 'JWT_PUBLIC_KEY cannot be read: give public keys as PEM'), rsaAlg));
+}
+
+function keyOf(publicKey: KeyObject, rsaAlg: Algorithm): VerifyingKey {
+  const alg = algorithmOf(publicKey, rsaAlg);
   const { kty, n, e, crv, x, y } = publicKey.export({ format: 'jwk' });
   const members = Object.fromEntries(
     Object.entries({ crv, e, kty, n, x, y }).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   );
   const kid = createHash('sha256').update(JSON.stringify(members)).digest('base64url'); // RFC 7638 3: members in this order
-  const digest = alg === 'Ed25519' ? null : 'sha256';
-  const options = alg === 'PS256' ? PSS : alg === 'ES256' ? ({ dsaEncoding: 'ieee-p1363' } as const) : {};
-  // RS256 needs no options, and a bare key is the cheaper argument.
-  const forSigning = alg === 'RS256' ? privateKey : { key: privateKey, ...options };
-  const forVerifying = alg === 'RS256' ? publicKey : { key: publicKey, ...options };
-  const signLater = promisify<string | null, Buffer, typeof forSigning, Buffer>(signBytes);
+  const { digest, options } = formOf(alg);
+  const forVerifying = options === null ? publicKey : { key: publicKey, ...options };
   return {
     kid,
     alg,
-    sign: (data) => signLater(digest, data, forSigning),
     verify: (data, signature) => verifyBytes(digest, data, forVerifying, signature),
     jwk: { ...members, kid, alg, use: 'sig' },
   };
 }
 
-/** Whether the two belong together. */
-export function isPair(privatePem: string, publicPem: string): boolean {
-  try {
-    return createPublicKey(privatePem).equals(createPublicKey(publicPem));
-  } catch {
-    return false;
-  }
+function formOf(alg: Algorithm) {
+  const options = alg === 'PS256' ? PSS : alg === 'ES256' ? ({ dsaEncoding: 'ieee-p1363' } as const) : alg === 'Ed25519' ? {} : null;
+  return { digest: alg === 'Ed25519' ? null : 'sha256', options };
 }
 
-function readPrivateKey(pem: string): KeyObject {
+function read(create: (pem: string) => KeyObject, pem: string, otherwise: string): KeyObject {
   try {
-    return createPrivateKey(pem.replaceAll('\\n', '\n')); // one line in an environment file
+    return create(pem.replaceAll('\\n', '\n')); // one line in an environment file
   } catch {
-    throw new BadSigningKey('A signing key cannot be read: give a private key as PEM (PKCS#8)');
+    throw new BadSigningKey(otherwise);
   }
 }
 

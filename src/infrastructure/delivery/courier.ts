@@ -1,7 +1,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { Unsealer } from '#application/deliver-messages.ts';
+import type { OutboxMessage } from '#application/ports/outbox.ts';
 import type { Courier, Email } from '#application/ports/services.ts';
-import type { OutboxMessage } from '#application/ports/store.ts';
 import { openMessage, sealMessage } from '../crypto/sealed-messages.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { ClaimedMessage } from '#application/ports/store.ts';
+import type { ClaimedMessage } from '#application/ports/outbox.ts';
 
 /** How long a message of another process waits at most; our own are sent at once (`wake`). */
 const POLL_MS = 1000;

@@ -48,6 +48,18 @@ export function sendgridDelivery({ apiKey, url }: { apiKey: string; url: string 
   };
 }
 
+/** Asks what the key may do, and sends nothing. @throws NotTaken when SendGrid answers and refuses it; else what failed */
+export async function greetSendgrid({ apiKey, url }: { apiKey: string; url: string }, withinMs: number): Promise<void> {
+  const answer = await fetch(`${url}/v3/scopes`, {
+    headers: { authorization: `Bearer ${apiKey}` },
+    redirect: 'error',
+    signal: AbortSignal.timeout(withinMs),
+  });
+  await answer.body?.cancel();
+  if (answer.status === 401 || answer.status === 403)
+    throw new NotTaken('the API key is refused', { isPermanent: false, replyCode: String(answer.status) });
+}
+
 async function reasonOf(answer: Response): Promise<string> {
   const text = (await answer.text().catch(() => '')).slice(0, 10_000);
   const said = /"message"\s*:\s*"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? text;

@@ -22,16 +22,9 @@ const IDLE_MS = 30_000;
 
 /** Mail by SMTP (RFC 5321) over a pool of connections. */
 export function smtpDelivery(server: SmtpServer, from: Sender): Delivery & { close(): void } {
-  const isImplicit = server.tls === 'implicit' || (server.tls === 'on' && server.port === 465);
   const transport = createTransport({
+    ...wayTo(server),
     pool: true,
-    host: server.host,
-    port: server.port,
-    secure: isImplicit,
-    requireTLS: server.tls !== 'off',
-    ignoreTLS: server.tls === 'off',
-    tls: { minVersion: 'TLSv1.2', ...(server.ca === undefined ? {} : { ca: server.ca }) },
-    ...(server.credentials ? { auth: { user: server.credentials.user, pass: server.credentials.password } } : {}),
     maxConnections: server.maxConnections,
     // For a connection that the server had dropped meanwhile; all else is for the outbox, which waits and counts.
     maxRequeues: 1,
@@ -40,8 +33,6 @@ export function smtpDelivery(server: SmtpServer, from: Sender): Delivery & { clo
     dnsTimeout: CONNECT_MS,
     socketTimeout: SILENCE_MS,
     idleTimeout: IDLE_MS,
-    disableFileAccess: true,
-    disableUrlAccess: true,
   });
 
   return {
@@ -69,6 +60,39 @@ export function smtpDelivery(server: SmtpServer, from: Sender): Delivery & { clo
     },
     close: () => transport.close(),
   };
+}
+
+/** What decides how a server is reached, and that nothing but a message is ever read or fetched for it. */
+function wayTo({ host, port, tls, ca, credentials }: Omit<SmtpServer, 'maxConnections'>) {
+  return {
+    host,
+    port,
+    secure: tls === 'implicit' || (tls === 'on' && port === 465),
+    requireTLS: tls !== 'off',
+    ignoreTLS: tls === 'off',
+    tls: { minVersion: 'TLSv1.2' as const, ...(ca === undefined ? {} : { ca }) },
+    ...(credentials ? { auth: { user: credentials.user, pass: credentials.password } } : {}),
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  };
+}
+
+/** Connects as `send` would, signs in, and leaves: no mail is sent. @throws NotTaken when the server answers and refuses us; else what failed */
+export async function greetSmtp(server: Omit<SmtpServer, 'maxConnections'>, withinMs: number): Promise<void> {
+  const limits = { connectionTimeout: withinMs, greetingTimeout: withinMs, dnsTimeout: withinMs, socketTimeout: withinMs };
+  const transport = createTransport({ ...wayTo(server), ...limits });
+  try {
+    await transport.verify();
+  } catch (error) {
+    const { code, responseCode } = error as NodemailerError;
+    if (code !== 'EAUTH') throw error;
+    throw new NotTaken('the user or password is refused', {
+      isPermanent: false,
+      replyCode: responseCode === undefined ? null : String(responseCode),
+    });
+  } finally {
+    transport.close();
+  }
 }
 
 /** What went wrong with this message, when a reply of the server says so. @returns null when it is the way there that failed */

@@ -82,7 +82,7 @@ export async function startEmbeddedPostgres(
 }
 
 /** Made under another name first: an initdb that is killed leaves no half cluster behind. */
-function makeCluster({ bin }: Binaries, data: string, ids: RunAs): void {
+export function makeCluster({ bin }: Binaries, data: string, ids: RunAs): void {
   const draft = `${data}.new`;
   rmSync(draft, { recursive: true, force: true });
   ownFolder(draft, ids);
@@ -107,7 +107,8 @@ function socketFolder(dir: string, ids: RunAs): string {
   return ownFolder(path.join(tmpdir(), `latchkey-${process.pid}`), ids);
 }
 
-async function startServer(
+/** @returns the supervisor of the server, once that takes connections; ends with this process */
+export async function startServer(
   { bin }: Binaries,
   data: string,
   socketDirectory: string,

@@ -21,6 +21,16 @@ export function generatedSecret(dataDir: string, name: string): Buffer {
       rmSync(draft);
     }
   }
+  return read(file);
+}
+
+/** The secret that was made before, without making one. @returns null when there is none @throws when others can read the file */
+export function earlierSecret(dataDir: string, name: string): Buffer | null {
+  const file = path.join(dataDir, name);
+  return statSync(file, { throwIfNoEntry: false }) ? read(file) : null;
+}
+
+function read(file: string): Buffer {
   if ((statSync(file).mode & 0o077) !== 0) throw new Error(`Others can read ${file}; run: chmod 600 ${file}`);
   return Buffer.from(readFileSync(file, 'utf8'));
 }

@@ -1,5 +1,5 @@
-import type { Clock, RateLimiter } from '#application/ports/services.ts';
-import { type BucketState, charge, commonKey, draw, type RateLimitName, type RateLimits, readingOf } from '#domain/rate-limit.ts';
+import type { Bucket, Clock, Draw, RateLimiter } from '#application/ports/services.ts';
+import { type BucketState, charge, draw, type RateLimitName, type RateLimits, readingOf, requireDistinct } from '#domain/rate-limit.ts';
 
 type Settings = {
   limits: RateLimits;
@@ -24,17 +24,22 @@ export function inProcessLimiter(clock: Clock, { limits, maxKeys = 50_000 }: Set
   };
 
   return {
-    async take(buckets) {
-      const key = commonKey(buckets);
+    async take(buckets, _whenDown, aside = []) {
+      requireDistinct([...buckets, ...aside]);
       const nowMs = clock.now().getTime();
-      const at = (limit: RateLimitName, cost: number) => draw(bucketsOf(limit).get(key), limits[limit], cost, nowMs);
-      const allowed = buckets.every(({ limit }) => at(limit, 1).allowed);
-      const readings = buckets.map(({ limit }) => {
-        const { state } = at(limit, allowed ? 1 : 0);
-        if (allowed) keep(bucketsOf(limit), key, state, nowMs - limits[limit].windowSeconds * 1000, maxKeys);
-        return readingOf(limit, limits[limit], state.tokens);
-      });
-      return { allowed, readings };
+      const at = ({ limit, key }: Bucket, cost: number) => draw(bucketsOf(limit).get(key), limits[limit], cost, nowMs);
+      const drawn = (some: readonly Bucket[], may: boolean): Draw => {
+        const allowed = may && some.every((bucket) => at(bucket, 1).allowed);
+        const readings = some.map((bucket) => {
+          const { limit, key } = bucket;
+          const { state } = at(bucket, allowed ? 1 : 0);
+          if (allowed) keep(bucketsOf(limit), key, state, nowMs - limits[limit].windowSeconds * 1000, maxKeys);
+          return readingOf(limit, limits[limit], state.tokens);
+        });
+        return { allowed, readings };
+      };
+      const own = drawn(buckets, true);
+      return { ...own, aside: drawn(aside, own.allowed) };
     },
     async charge({ limit, key }, cost) {
       const nowMs = clock.now().getTime();

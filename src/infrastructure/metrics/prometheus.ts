@@ -1,17 +1,15 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Metrics } from '#application/ports/metrics.ts';
-
-/** What is looked at when somebody asks; what cannot be told just now (the database is away) is left out. */
-export type Looked = {
-  hashing(): { running: number; waiting: number };
-  limiterFallbacks(): number;
-  outbox(): Promise<{ waiting: number; oldestSeconds: number }>;
-};
+import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+import type { Connections, Metrics } from '#application/ports/metrics.ts';
+import { AUDIT_EVENTS } from '#domain/audit-event.ts';
+import { type Looked, watchInside } from './inside.ts';
 
 /** From what a prepared answer takes to a sign-in in a queue. */
 const BUCKETS_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** RED for each route, and what tells an operator of an attack or a bad day before users do. */
+/**
+ * RED for each route, and what tells an operator of an attack or a bad day before users do. Labels are the service's own words: routes
+ * by their pattern, codes, types of events, names of dependencies. docs/observability.md lists them.
+ */
 export function prometheus(looked: Looked, onError: (error: unknown) => void): Metrics {
   const registry = new Registry();
   const registers = [registry];
@@ -35,39 +33,28 @@ export function prometheus(looked: Looked, onError: (error: unknown) => void): M
     labelNames: ['type'] as const,
     registers,
   });
+  // From nought, or the first lockout of a process would be no increase.
+  for (const type of Object.keys(AUDIT_EVENTS)) events.inc({ type }, 0);
   const risky = new Counter({
     name: 'latchkey_audit_events_high_risk_total',
     help: 'Audit events with a risk of 50 and more',
     registers,
   });
-  const gauge = (name: string, help: string, look: () => number | Promise<number>) =>
-    new Gauge({
-      name: `latchkey_${name}`,
-      help,
-      registers,
-      async collect() {
-        try {
-          this.set(await look());
-        } catch (error) {
-          this.reset();
-          onError(error);
-        }
-      },
-    });
-  gauge('hashing_running', 'Password hashes under way', () => looked.hashing().running);
-  gauge('hashing_waiting', 'Password hashes that wait for their turn', () => looked.hashing().waiting);
-  gauge('limiter_fallbacks', 'Limits counted in this process because Redis was away, since the start', () => looked.limiterFallbacks());
-  let backlog: Promise<{ waiting: number; oldestSeconds: number }> | null = null;
-  gauge('outbox_waiting', 'Messages that wait to be sent', async () => {
-    backlog = looked.outbox();
-    return (await backlog).waiting;
-  });
-  gauge('outbox_oldest_seconds', 'How long the oldest of them waits', async () => (await (backlog ?? looked.outbox())).oldestSeconds);
+  const { gauge, counter } = watchInside(registry, looked, onError);
 
   return {
     observe({ method, route, status, seconds, problem }) {
       requests.observe({ method, route, status: String(status) }, seconds);
       if (problem !== null) problems.inc({ route, code: problem });
+    },
+    refused(route, code) {
+      problems.inc({ route, code });
+    },
+    watch(server) {
+      let dropped = 0;
+      server.on('drop', () => dropped++);
+      gauge('http_connections', 'Connections that are open', () => openConnections(server));
+      counter('http_connections_dropped_total', 'Connections beyond MAX_CONNECTIONS, closed as they came', () => dropped);
     },
     count(sealed) {
       for (const { line } of sealed) {
@@ -79,4 +66,8 @@ export function prometheus(looked: Looked, onError: (error: unknown) => void): M
     text: () => registry.metrics(),
     contentType: registry.contentType,
   };
+}
+
+function openConnections(server: Connections): Promise<number> {
+  return new Promise((resolve, reject) => server.getConnections((error, open) => (error ? reject(error) : resolve(open))));
 }

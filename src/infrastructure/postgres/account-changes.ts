@@ -64,7 +64,7 @@ export function accountChanges(sql: Handle): AccountChanges {
     },
 
     async removePassword(accountId, at) {
-      await sql`update accounts set password_hash = null, updated_at = ${at} where id = ${accountId}`;
+      await sql`update accounts set password_hash = null, password_withdrawn_at = ${at}, updated_at = ${at} where id = ${accountId}`;
     },
 
     async markDeleted(accountId, eraseAt, at) {

@@ -1,4 +1,4 @@
-import type { AccountFilter, AccountStatus, FoundAccount } from '#application/ports/store.ts';
+import type { AccountFilter, AccountStatus, FoundAccount } from '#application/ports/accounts.ts';
 import type { Role } from '#domain/roles.ts';
 import type { Handle } from './connect.ts';
 import { type AccountRow, accountOf } from './rows.ts';

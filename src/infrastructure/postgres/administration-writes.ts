@@ -45,8 +45,8 @@ export function administrationWrites(sql: Handle): Verbs {
     },
     async reclaim(accountId, at) {
       await sql`
-        update accounts set email_verified_at = ${at}, updated_at = ${at}, password_hash = null, display_name = null, username = null,
-          username_canonical = null
+        update accounts set email_verified_at = ${at}, updated_at = ${at}, password_hash = null, password_withdrawn_at = null,
+          display_name = null, username = null, username_canonical = null
         where id = ${accountId} and email_verified_at is null`;
     },
     async change(accountId, { status, roles, displayName, username }, at) {

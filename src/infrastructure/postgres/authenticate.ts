@@ -1,5 +1,6 @@
 import type { Sql } from 'postgres';
-import type { Authenticated, HotPaths } from '#application/ports/store.ts';
+import type { HotPaths } from '#application/ports/hot-paths.ts';
+import type { Authenticated } from '#application/ports/sessions.ts';
 import { after } from '#domain/lifetimes.ts';
 import { arrayOf, authenticatedOf, type FoundRow } from './rows.ts';
 import { sessionColumns } from './session-rows.ts';
@@ -37,5 +38,5 @@ export async function authenticateByCookie(
 
 function foundColumns(sql: Sql) {
   return sql`${sessionColumns(sql)}, s.revoked_reason, s.security_stamp <> a.security_stamp as is_outdated,
-    a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status, a.roles, a.created_at as account_created_at`;
+    a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, false as is_password_withdrawn, a.status, a.roles, a.created_at as account_created_at`;
 }

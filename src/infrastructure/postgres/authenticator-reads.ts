@@ -1,4 +1,5 @@
-import type { Phone, Reads, Totp } from '#application/ports/store.ts';
+import type { Phone, Totp } from '#application/ports/authenticators.ts';
+import type { Reads } from '#application/ports/store.ts';
 import type { SecondFactor } from '#domain/assurance.ts';
 import { MOST_PASSKEYS } from '#domain/passkeys.ts';
 import type { Handle } from './connect.ts';

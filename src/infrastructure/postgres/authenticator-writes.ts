@@ -89,6 +89,7 @@ export function authenticatorWrites(sql: Handle, reads: Reads['authenticators'])
       await sql`delete from passkeys where account_id = ${accountId} and created_at >= ${since}`;
       await sql`delete from totp_authenticators where account_id = ${accountId} and coalesce(activated_at, 'infinity') >= ${since}`;
       await sql`delete from phones where account_id = ${accountId} and verified_at >= ${since}`;
+      await sql`delete from federated_identities where account_id = ${accountId} and linked_at >= ${since}`;
       await sql`delete from recovery_codes where account_id = ${accountId} and created_at >= ${since}`;
     },
   };

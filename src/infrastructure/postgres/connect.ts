@@ -1,8 +1,7 @@
-import type { NetConnectOpts } from 'node:net';
 import postgres, { type ISql, type Sql } from 'postgres';
 import { DependencyDown } from '#application/ports/errors.ts';
 import { deadline, KNOCK_MS, LONGEST_MS, TooLate } from './deadline.ts';
-import { isBroken, isLate } from './failure.ts';
+import { isBroken, isLate, isUnable } from './failure.ts';
 import { knock } from './knock.ts';
 
 /** Where PostgreSQL is: a URL, or the socket of the embedded one. */
@@ -15,13 +14,15 @@ export type Database = {
   /** Sends a statement; only inside `within`. */
   sql: Sql;
   /**
-   * Runs work that answers in time or fails with DependencyDown: the edge makes it a 503 (DESIGN 6).
+   * Runs work that answers in time or fails with DependencyDown: the edge makes it a 503 (docs/architecture.md).
    * @param isRepeatable it only reads: when its connection breaks under it, it is tried once more
    */
   within<T>(work: () => PromiseLike<T>, options?: { isRepeatable: boolean }): Promise<T>;
   /** Commits when `work` returns; rolls back when it throws, or when time is up. */
   transaction<T>(work: (tx: Handle) => Promise<T>): Promise<T>;
   check(): Promise<'up' | 'down'>;
+  /** Pieces of work under way, those that wait for a connection included, and connections at most; failures since the start. */
+  load(): { running: number; size: number; failures: number };
   close(): Promise<void>;
 };
 
@@ -71,6 +72,8 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
   let isClosed = false;
   let isDown = false;
   let answeredAtMs = 0;
+  let running = 0;
+  let failures = 0;
   let knocking: Promise<boolean> | undefined;
   let asking: Promise<unknown> | undefined;
 
@@ -111,6 +114,7 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
 
   async function attempt<T>(work: () => PromiseLike<T>): Promise<T> {
     const used = client;
+    running++;
     const { tooLate, stop } = deadline(isThere, () => answeredAtMs);
     try {
       const result = await Promise.race([work(), tooLate]);
@@ -119,9 +123,11 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
       return result;
     } catch (error) {
       if (error instanceof TooLate || isBroken(error)) replace(used, error);
-      else if (!isLate(error)) throw error;
+      else if (!isLate(error) && !isUnable(error)) throw error;
+      failures++;
       throw new DependencyDown('postgres', { cause: error });
     } finally {
+      running--;
       stop();
     }
   }
@@ -173,6 +179,7 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
         () => 'up',
         () => 'down',
       ),
+    load: () => ({ running, size: poolSize, failures }),
     close: () => {
       isClosed = true;
       return client.end({ timeout: CLOSE_SECONDS });
@@ -225,8 +232,18 @@ function hearOfCut(statement: Promise<unknown> & { reject?: (error: unknown) => 
   };
 }
 
+/**
+ * Whether a server, or PgBouncer, opens at an address within `timeoutMs`, whoever asks.
+ * @returns `door` as people read it, without user or password
+ */
+export async function answers(address: DatabaseAddress, timeoutMs: number): Promise<{ door: string; isThere: boolean }> {
+  const client = connect(address, { max: 1 }); // connects with the first statement, and there is none
+  const door = doorOf(client);
+  return { door: 'path' in door ? door.path : `${door.host}:${door.port}`, isThere: await knock(door, timeoutMs) };
+}
+
 /** Where a client of postgres.js connects to, for a socket of our own. */
-function doorOf({ options }: Sql): NetConnectOpts {
+function doorOf({ options }: Sql): { path: string } | { host: string; port: number } {
   const { host, port, path } = options;
   return path ? { path } : { host: host[0] ?? 'localhost', port: port[0] ?? 5432 };
 }

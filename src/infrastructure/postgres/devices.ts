@@ -1,4 +1,5 @@
-import type { DeviceNote, DeviceSighting, KnownDevice, Reads, Writes } from '#application/ports/store.ts';
+import type { DeviceNote, DeviceSighting, KnownDevice } from '#application/ports/devices.ts';
+import type { Writes } from '#application/ports/store.ts';
 import { MOST_DEVICES } from '#domain/device.ts';
 import type { Handle } from './connect.ts';
 
@@ -57,19 +58,8 @@ export function notedDevice(sql: Handle, { id, tokenHash, kind, network, replace
   )`;
 }
 
-export function deviceReads(sql: Handle): Reads['devices'] {
-  return {
-    async recognise(accountId, sighting) {
-      const [row] = await sql<KnownDeviceRow[]>`
-        select ${knownDeviceColumns(sql)} from (select ${accountId}::uuid as id) a ${knownDevice(sql, sighting)}`;
-      return row ? knownDeviceOf(row) : { by: 'new', hasOthers: false };
-    },
-  };
-}
-
 export function deviceWrites(sql: Handle): Writes['devices'] {
   return {
-    ...deviceReads(sql),
     async note(accountId, note, at) {
       await sql`with owner as (select ${accountId}::uuid as account_id), ${notedDevice(sql, note, at, 'owner')} select from owner`;
     },

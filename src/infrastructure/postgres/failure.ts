@@ -25,6 +25,14 @@ const LATE = new Set([
   '55P03', // lock_timeout
 ]);
 
+/** It is there, and cannot do what it is asked for: what we ask is not at fault, and works again when its operator has seen to it. */
+const UNABLE = new Set([
+  '53100', // the disk is full
+  '53200', // out of memory
+  '58030', // the disk fails
+  '25006', // read-only: a standby, until it is promoted
+]);
+
 /** The connection broke or could not be made: nobody says whether the statement was done. */
 export function isBroken(error: unknown): boolean {
   const code = codeOf(error);
@@ -34,6 +42,11 @@ export function isBroken(error: unknown): boolean {
 /** The server gave up by itself, at the limits that every connection sets. */
 export function isLate(error: unknown): boolean {
   return LATE.has(codeOf(error));
+}
+
+/** The server could not, for want of a disk, of memory or of the right to write. The statement was not done. */
+export function isUnable(error: unknown): boolean {
+  return UNABLE.has(codeOf(error));
 }
 
 function codeOf(error: unknown): string {

@@ -8,6 +8,7 @@ const EVENT_COLUMNS = 'id, occurred_at, type, account_id, session_id, ip, user_a
 /**
  * Gives a role that owns nothing what the service needs, and no more: it can neither switch off what guards the audit trail nor
  * change a table (ASVS 13.2.2, 16.4.2). Run by the owner, after each migration; again does no harm.
+ * @throws Error with a sentence for the operator when whoever runs it is not the owner
  */
 export async function grantServiceRights(address: DatabaseAddress, role: string): Promise<void> {
   const sql = connect(address, { max: 1, connect_timeout: 5 });
@@ -22,6 +23,10 @@ export async function grantServiceRights(address: DatabaseAddress, role: string)
         else await tx`grant select, insert ${tx.unsafe(beside ?? ', update, delete')} on ${tx(name)} to ${to}`;
       }
       await tx`grant execute on function audit_make_month(text), audit_drop_month(text, bigint, uuid) to ${to}`;
+      // To who may not grant, PostgreSQL says no more than a warning.
+      const [row] = await tx<{ may: boolean }[]>`
+        select has_any_column_privilege(${role}, 'audit_events', 'insert') and has_table_privilege(${role}, 'accounts', 'update') as may`;
+      if (!row?.may) throw new Error(`${role} was granted nothing: DATABASE_URL must be that of the role that owns the tables.`);
     });
   } finally {
     await sql.end();

@@ -1,4 +1,4 @@
-import type { HeldSession, HeldTicket, Holdings } from '#application/ports/holdings.ts';
+import type { HeldIdentity, HeldSession, HeldTicket, Holdings } from '#application/ports/holdings.ts';
 import type { Handle } from './connect.ts';
 import { type SessionRow, sessionOf } from './rows.ts';
 import { sessionColumns } from './session-rows.ts';
@@ -52,6 +52,11 @@ export function holdings(sql: Handle): Holdings {
         email: row.email,
         username: row.reserved_username,
       }));
+    },
+    async identities(accountId) {
+      return await sql<HeldIdentity[]>`
+        select issuer, subject, linked_at as "linkedAt", last_used_at as "lastUsedAt" from federated_identities
+        where account_id = ${accountId} order by issuer`;
     },
     async messages(accountId, afterId, limit) {
       const rows = await sql<MessageRow[]>`

@@ -1,4 +1,4 @@
-import type { HotPaths } from '#application/ports/store.ts';
+import type { HotPaths } from '#application/ports/hot-paths.ts';
 import { type Asked, authenticate, authenticateByCookie } from './authenticate.ts';
 import { batched } from './batch.ts';
 import type { Database } from './connect.ts';
@@ -14,7 +14,7 @@ const MOVES = { most: 128, atOnce: 1, keyOf: ({ sessionId }: Use) => sessionId }
 
 type Use = Parameters<HotPaths['rotate']>[0];
 
-/** Each verb a whole flow's commit in one statement, one round trip (DESIGN 5); the two busiest share it with their neighbours. */
+/** Each verb a whole flow's commit in one statement, one round trip (docs/architecture.md); the two busiest share it. */
 export function hotPaths(database: Database): HotPaths {
   const { sql, within } = database;
   const look = batched((asked: readonly Asked[]) => within(() => authenticate(sql, asked), { isRepeatable: true }), LOOKS);
@@ -23,7 +23,7 @@ export function hotPaths(database: Database): HotPaths {
     register: (registration) => register(database, registration),
     // Repeated when its connection breaks under it, which counts the try once or twice: too many is the safe side.
     findForSignIn: (...asked) => within(() => findForSignIn(sql, ...asked), { isRepeatable: true }),
-    recordFailure: (events, told) => within(() => recordFailure(sql, events, told)),
+    recordFailure: (...failure) => within(() => recordFailure(sql, ...failure)),
     openSession: (input) => {
       const { begun, accountId, event } = input;
       if (!('session' in begun) || begun.most === 0) return within(() => openSession(sql, input));

@@ -84,6 +84,24 @@ async function applyPending(sql: Sql): Promise<string[]> {
   return applied;
 }
 
+/**
+ * How a database stands to the migrations of this version; reads only.
+ * @returns names: not applied, applied and not ours, applied as something else than what stands here now
+ */
+export async function migrationState(
+  sql: Handle,
+): Promise<{ hasSchema: boolean; pending: string[]; unknown: string[]; changed: string[] }> {
+  const [ledger] = await sql<{ is_there: boolean }[]>`select to_regclass('schema_migrations') is not null as is_there`;
+  const rows = ledger?.is_there ? await sql<{ name: string; hash: string }[]>`select name, hash from schema_migrations order by name` : [];
+  const [applied, ours] = [new Map(rows.map(({ name, hash }) => [name, hash])), migrationFiles()];
+  return {
+    hasSchema: rows.length > 0,
+    pending: ours.filter(({ name }) => !applied.has(name)).map(({ name }) => name),
+    unknown: rows.filter(({ name }) => !ours.some((file) => file.name === name)).map(({ name }) => name),
+    changed: ours.filter(({ name, hash }) => (applied.get(name) ?? hash) !== hash).map(({ name }) => name),
+  };
+}
+
 /** In the order of drizzle's journal. */
 function migrationFiles(): { name: string; text: string; hash: string }[] {
   const journal = JSON.parse(readFileSync(path.join(FOLDER, 'meta/_journal.json'), 'utf8')) as { entries: { tag: string }[] };

@@ -1,4 +1,4 @@
-import type { DeadLetter, OutboxMessage } from '#application/ports/store.ts';
+import type { DeadLetter, OutboxMessage } from '#application/ports/outbox.ts';
 import { connect, type DatabaseAddress } from './connect.ts';
 
 export const STATES = ['waiting', 'dead', 'sent'] as const;

@@ -1,5 +1,7 @@
-import type { ClaimedMessage, Outbox } from '#application/ports/store.ts';
+import type { ClaimedMessage, Outbox } from '#application/ports/outbox.ts';
 import type { Database } from './connect.ts';
+import { literalOf } from './rows.ts';
+import { dayOf, smsOf } from './sms-days.ts';
 
 type MessageRow = {
   id: string;
@@ -15,22 +17,35 @@ type MessageRow = {
 const LONGEST_WORDS = 500;
 const TIDY_BATCH = 1000;
 
-/** The outbox for its workers. A claim moves the next attempt behind the lease: a worker that dies loses nothing. */
+/** Held for this long by the database's clock, though our own be so far behind that the lease would be over at once. */
+const SHORTEST_LEASE_SECONDS = 30;
+
+/**
+ * The outbox for its workers. What is due is due by the clock that is further on, ours or the database's: one that was set back by an
+ * hour must not keep the mail of that hour waiting. A claim moves the next attempt behind the lease: a worker that dies loses nothing.
+ */
 export function postgresOutbox({ sql, within }: Database): Outbox {
   const due = (kind: ClaimedMessage['kind'], limit: number, at: Date) => sql`
-    select id from outbox where kind = ${kind} and sent_at is null and failed_at is null and next_attempt_at <= ${at}
+    select id from outbox where kind = ${kind} and sent_at is null and failed_at is null
+      and next_attempt_at <= greatest(${at}::timestamptz, now())
     order by next_attempt_at limit ${limit} for update skip locked`;
 
   return {
-    claim: (limits, leaseSeconds, at) =>
+    claim: (limits, leasedUntil, at) =>
       within(async () => {
-        const leasedUntil = new Date(at.getTime() + leaseSeconds * 1000);
         const rows = await sql<MessageRow[]>`
           with mails as (${due('email', limits.email, at)}), texts as (${due('sms', limits.sms, at)})
-          update outbox set attempts = attempts + 1, next_attempt_at = ${leasedUntil}
+          update outbox set attempts = attempts + 1, next_attempt_at = greatest(${leasedUntil}::timestamptz, now() + ${SHORTEST_LEASE_SECONDS}::int * interval '1 second')
           where id in (select id from mails union all select id from texts)
           returning id, kind, recipient, template, sealed, expires_at, attempts`;
         return rows.map(({ expires_at, ...row }) => ({ ...row, expiresAt: expires_at }));
+      }),
+    release: (leases, at) =>
+      within(async () => {
+        await sql`
+          update outbox set next_attempt_at = ${at}
+          where kind in ('email', 'sms') and next_attempt_at = any(${literalOf(leases)}::text::timestamptz[])
+            and sent_at is null and failed_at is null`;
       }),
     markSent: (id, providerId, at) =>
       within(async () => {
@@ -62,7 +77,9 @@ export function postgresOutbox({ sql, within }: Database): Outbox {
           delete from outbox where id in (
             select id from outbox where (sent_at is not null or failed_at is not null) and created_at < ${keptSince}
             limit ${TIDY_BATCH} for update skip locked)`;
+        await sql`delete from sms_days where day < ${dayOf(keptSince)}::date`;
       }),
+    smsOf: (at) => within(() => smsOf(sql, at)),
     backlog: (at) =>
       within(async () => {
         const [row] = await sql<{ waiting: number; oldest: Date | null }[]>`

@@ -1,9 +1,9 @@
 import type { Fragment } from 'postgres';
-import type { OutboxMessage } from '#application/ports/store.ts';
+import type { OutboxMessage } from '#application/ports/outbox.ts';
 import type { AuditEvent } from '#domain/audit-event.ts';
 import type { Handle } from './connect.ts';
 
-/** Pieces that several statements are made of, so that a flow's commit is one statement (DESIGN 5). */
+/** Pieces that several statements are made of, so that a flow's commit is one statement (docs/architecture.md). */
 
 /** The insert of an event; what a statement's outcome decides can be given as SQL, and rows come from `from`. */
 export function record(
@@ -21,12 +21,18 @@ export function record(
 }
 
 /** The insert of a message to each account that `to` selects as (id, address). */
-export function enqueue(sql: Handle, message: OutboxMessage, at: Date, to: Fragment) {
+export function enqueue(sql: Handle, message: OutboxMessage, at: Date, to: Fragment, afterSeconds = 0) {
   return sql`
     insert into outbox (id, kind, account_id, recipient, template, sealed, created_at, next_attempt_at, expires_at)
     select ${message.id}::uuid, ${message.kind}::text, receiver.id, receiver.email, ${message.template}::text, ${message.sealed}::bytea,
-      ${at}::timestamptz, ${at}::timestamptz, ${message.expiresAt}::timestamptz
+      ${at}::timestamptz + make_interval(secs => ${afterSeconds}), ${dueAtOnce(sql, at)} + make_interval(secs => ${afterSeconds}),
+      ${message.expiresAt}::timestamptz
     from (${to}) as receiver (id, email)`;
+}
+
+/** When a new message may be sent: now, though our clock be an hour ahead. Else it would wait until then once that is set right. */
+export function dueAtOnce(sql: Handle, at: Date) {
+  return sql`least(${at}::timestamptz, now())`;
 }
 
 /** What stands beside the password of the account `id`, as an array of words. */

@@ -1,18 +1,20 @@
-import type { Reads, SessionEnd, TicketContext } from '#application/ports/store.ts';
+import type { SessionEnd } from '#application/ports/sessions.ts';
+import type { Reads } from '#application/ports/store.ts';
+import type { TicketContext } from '#application/ports/tickets.ts';
 import { searchAccounts } from './account-search.ts';
 import { auditReads } from './audit-reads.ts';
 import { authenticatorReads } from './authenticator-reads.ts';
 import type { Handle } from './connect.ts';
-import { deviceReads } from './devices.ts';
 import { holdings } from './holdings.ts';
 import { ipBlockReads } from './ip-block-rows.ts';
 import { type AccountRow, accountOf, contextOf, type SessionRow, sessionOf } from './rows.ts';
 import { serviceClientReads } from './service-client-rows.ts';
 import { sessionColumns } from './session-rows.ts';
+import { signInReads } from './signals.ts';
 
 export function accountColumns(sql: Handle) {
-  return sql`a.id as account_id, a.email, a.email_verified_at, a.username, a.display_name, a.password_hash, a.status, a.roles,
-    a.created_at as account_created_at`;
+  return sql`a.id as account_id, a.email, a.email_verified_at, a.username, a.display_name, a.password_hash,
+    a.password_withdrawn_at is not null as is_password_withdrawn, a.status, a.roles, a.created_at as account_created_at`;
 }
 
 export function reads(sql: Handle): Reads {
@@ -48,6 +50,17 @@ export function reads(sql: Handle): Reads {
         const [row] = await sql<AccountRow[]>`select ${accountColumns(sql)} from accounts a where a.id = ${accountId}`;
         return row ? accountOf(row) : null;
       },
+      async findImported(accountId, email) {
+        const [row] = await sql<(AccountRow & { is_untouched: boolean })[]>`
+          select ${accountColumns(sql)}, a.security_stamp = 0 as is_untouched from accounts a
+          where a.id = ${accountId}::uuid or (a.email_canonical = ${email?.canonical ?? null} and a.email_verified_at is not null)
+          order by a.id is not distinct from ${accountId}::uuid desc limit 1`;
+        return row ? { account: accountOf(row), isUntouched: row.is_untouched } : null;
+      },
+      async sessionsEndedAt(accountId) {
+        const [row] = await sql<{ sessions_ended_at: Date | null }[]>`select sessions_ended_at from accounts where id = ${accountId}`;
+        return row?.sessions_ended_at ?? null;
+      },
       search: (filter, after, limit) => searchAccounts(sql, filter, after, limit),
       async findLock({ identifierHash, network }, at) {
         const [row] = await sql<{ locked_until: Date }[]>`
@@ -56,7 +69,7 @@ export function reads(sql: Handle): Reads {
         return row?.locked_until ?? null;
       },
     },
-    devices: deviceReads(sql),
+    signIns: signInReads(sql),
     sessions: {
       async findLive(sessionId, at) {
         const [row] = await sql<SessionRow[]>`
@@ -79,5 +92,10 @@ export function reads(sql: Handle): Reads {
     },
     audit: auditReads(sql),
     holdings: holdings(sql),
+    identities: {
+      async isLinked(issuer, subject) {
+        return (await sql`select from federated_identities where issuer = ${issuer} and subject = ${subject}`).length === 1;
+      },
+    },
   };
 }

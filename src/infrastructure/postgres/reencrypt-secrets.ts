@@ -5,11 +5,13 @@ const BATCH = 200;
 /**
  * Encrypts the secrets of authenticators anew, in batches while the service runs: a secret that changes meanwhile is left alone.
  * @param renew the sealed secret under the newest key; null: it is already @throws what `renew` throws, naming no secret
+ * @param onProgress hears how many were looked at
  * @returns how many were looked at, and how many were changed
  */
 export async function reencryptSecrets(
   address: DatabaseAddress,
   renew: (sealed: string) => string | null,
+  onProgress: (seen: number) => void = () => {},
 ): Promise<{ seen: number; changed: number }> {
   const sql = connect(address, { max: 1, connect_timeout: 5 });
   const count = { seen: 0, changed: 0 };
@@ -24,6 +26,7 @@ export async function reencryptSecrets(
         const changed = await sql`update totp_authenticators set secret = ${renewed} where id = ${id} and secret = ${secret}`;
         count.changed += changed.count;
       }
+      onProgress(count.seen);
       const last = rows.at(-1);
       if (last === undefined) return count;
       after = last.id;

@@ -1,5 +1,5 @@
 import type { Sql } from 'postgres';
-import type { HotPaths, Rotation } from '#application/ports/store.ts';
+import type { HotPaths, Rotation } from '#application/ports/hot-paths.ts';
 import { AUDIT_EVENTS } from '#domain/audit-event.ts';
 import { after } from '#domain/lifetimes.ts';
 import { enqueue, record } from './parts.ts';
@@ -47,7 +47,7 @@ export async function rotate(sql: Sql, uses: readonly Use[], { isPatient } = { i
         and s.revoked_at is null and s.idle_end_at > u.at and s.absolute_end_at > u.at
         and (s.refresh_counter = u.counter or (s.refresh_counter = u.counter + 1 and s.rotated_at > u.grace_began_at))
       returning ${sessionColumns(sql)}, s.refresh_counter,
-        a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status, a.roles, a.created_at as account_created_at
+        a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, false as is_password_withdrawn, a.status, a.roles, a.created_at as account_created_at
     ), logged as (
       insert into audit_events (id, occurred_at, type, account_id, session_id, ip, user_agent, request_id, risk, details)
       select u.event_id, u.at, u.type, m.account_id, m.session_id, m.ip, m.user_agent, u.request_id, u.risk, '{}'::jsonb
@@ -83,7 +83,7 @@ export async function endReused(sql: Sql, { sessionId, secretHash, counter, at, 
         and s.refresh_secret_hash = ${secretHash} and s.revoked_at is null
         and s.idle_end_at > ${at} and s.absolute_end_at > ${at} and s.refresh_counter > ${counter}
       returning ${sessionColumns(sql)}, s.refresh_counter,
-        a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, a.status, a.roles, a.created_at as account_created_at
+        a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, false as is_password_withdrawn, a.status, a.roles, a.created_at as account_created_at
     ), logged as (${record(sql, reused, { accountId: sql`account_id`, from: sql`from ended` })}),
     mailed as (${enqueue(sql, theftMail(), at, sql`select account_id, email from ended`)})
     select * from ended`;

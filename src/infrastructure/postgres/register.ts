@@ -1,7 +1,8 @@
-import type { OutboxMessage, Registration } from '#application/ports/store.ts';
+import type { Registration } from '#application/ports/accounts.ts';
+import type { OutboxMessage } from '#application/ports/outbox.ts';
 import { AUDIT_EVENTS } from '#domain/audit-event.ts';
 import type { Database, Handle } from './connect.ts';
-import { record } from './parts.ts';
+import { dueAtOnce, record } from './parts.ts';
 
 /** Two registrations that meet see each other at the latest the second time; more is for what nobody thought of. */
 const MOST_TRIES = 5;
@@ -74,7 +75,7 @@ async function attempt(
       from: sql`from target`,
     })}), mailed as (
       insert into outbox (id, kind, account_id, recipient, template, sealed, created_at, next_attempt_at, expires_at)
-      select m.id, 'email', target.id, target.email, m.template, m.sealed, ${at}::timestamptz, ${at}::timestamptz, m.expires_at
+      select m.id, 'email', target.id, target.email, m.template, m.sealed, ${at}::timestamptz, ${dueAtOnce(sql, at)}, m.expires_at
       from target join (${choices(sql, verifyMail, existingMail)}) as m (for_verified, id, template, sealed, expires_at)
         on m.for_verified = (target.state = 'verified') and m.id is not null
     )

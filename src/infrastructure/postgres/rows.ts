@@ -1,7 +1,10 @@
-import type { Account, AccountWithPassword, Authenticated, Passkey, Session, SessionEnd, TicketContext } from '#application/ports/store.ts';
+import type { Account, AccountWithPassword } from '#application/ports/accounts.ts';
+import type { Passkey } from '#application/ports/authenticators.ts';
+import type { Authenticated, Session, SessionEnd } from '#application/ports/sessions.ts';
+import type { TicketContext } from '#application/ports/tickets.ts';
 import type { Proof } from '#domain/assurance.ts';
 
-/** SQL rows as records: the one translation between the two (DESIGN 1). Arrays come as `{a,b}`: types are not fetched at connect. */
+/** SQL rows as records: the one translation between the two. Arrays come as `{a,b}`: types are not fetched at connect. */
 
 export type AccountRow = {
   account_id: string;
@@ -10,6 +13,7 @@ export type AccountRow = {
   username: string | null;
   display_name: string | null;
   password_hash: string | null;
+  is_password_withdrawn: boolean;
   status: Account['status'];
   roles: string;
   account_created_at: Date;
@@ -43,6 +47,7 @@ export function accountOf(row: AccountRow): AccountWithPassword {
     username: row.username,
     displayName: row.display_name,
     passwordHash: row.password_hash,
+    isPasswordWithdrawn: row.is_password_withdrawn,
     status: row.status,
     roles: wordsOf(row.roles) as Account['roles'],
     createdAt: row.account_created_at,

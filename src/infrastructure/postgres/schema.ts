@@ -5,6 +5,7 @@ import {
   check,
   cidr,
   customType,
+  date,
   index,
   integer,
   jsonb,
@@ -44,6 +45,10 @@ export const accounts = pgTable(
     securityStamp: integer('security_stamp').notNull().default(0),
     /** When a deleted account is erased; until then its owner can keep it. */
     eraseAt: instant('erase_at'),
+    /** When the password was taken away from whoever knew it; null once there is another. No other provider brings it back. */
+    passwordWithdrawnAt: instant('password_withdrawn_at'),
+    /** When the security stamp last counted: a sign-in at another provider from before then opens no session. */
+    sessionsEndedAt: instant('sessions_ended_at'),
   },
   (table) => [
     check('accounts_status', sql`${table.status} in ('active', 'suspended', 'deleted')`),
@@ -101,6 +106,8 @@ export const sessions = pgTable(
     uniqueIndex('sessions_cookie').on(table.cookieHash).where(sql`cookie_hash is not null`),
     // For an export, and for whatever goes with its account.
     index('sessions_of_account').on(table.accountId, table.id),
+    // Few: a refresh token of theirs came back. No refresh writes the reason, so none of them pays for this.
+    index('sessions_reused').on(table.accountId, table.revokedAt).where(sql`revoked_reason = 'refresh-token-reused'`),
     // Of the two ends the one that no refresh moves: an index on the other would cost each refresh its update in place.
     index('sessions_absolute_end').on(table.absoluteEndAt),
   ],
@@ -208,6 +215,31 @@ export const passkeys = pgTable(
 );
 
 /**
+ * Users of another provider, each linked to one account here. `drainedAt`: when the password that was right there was hashed here;
+ * `drainedHash` is the SHA-256 of that hash, so that a password chosen here since can be told from it. `heldBack` says why it was not.
+ */
+export const federatedIdentities = pgTable(
+  'federated_identities',
+  {
+    issuer: text('issuer').notNull(),
+    subject: text('subject').notNull(),
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    linkedAt: instant('linked_at').notNull(),
+    lastUsedAt: instant('last_used_at').notNull(),
+    drainedAt: instant('drained_at'),
+    drainedHash: bytea('drained_hash'),
+    heldBack: text('held_back', { enum: ['mfa'] }),
+  },
+  (table) => [
+    primaryKey({ columns: [table.issuer, table.subject] }),
+    // One user of a provider for each account: who proved the address first holds it.
+    uniqueIndex('federated_identities_account').on(table.accountId, table.issuer),
+  ],
+);
+
+/**
  * Devices that an account has been signed in to on, by the hash of the cookie that their browser keeps. One whose cookie never came
  * back is not confirmed: it stands for every program of its kind in its network that keeps no cookies.
  */
@@ -230,7 +262,8 @@ export const devices = pgTable(
 
 /**
  * Tries at passwords by lane: a keyed hash of the identifier, known or not, or the account's id, and where they come from (a network,
- * a known device, everywhere). `locks` counts those in a row, each twice as long; the owner was told at `told_at`.
+ * a known device, everywhere). `locks` counts those in a row, each twice as long; the owner was told at `told_at`. A try is counted
+ * before it is judged: `judged_at` says when one was last found to be wrong.
  */
 export const loginThrottles = pgTable(
   'login_throttles',
@@ -242,6 +275,7 @@ export const loginThrottles = pgTable(
     lockedUntil: instant('locked_until'),
     locks: integer('locks').notNull().default(0),
     toldAt: instant('told_at'),
+    judgedAt: instant('judged_at'),
   },
   (table) => [
     primaryKey({ columns: [table.identifierHash, table.network] }),
@@ -380,3 +414,10 @@ export const outbox = pgTable(
     index('outbox_of_account').on(table.accountId),
   ],
 );
+
+/** Codes sent by SMS on each day (UTC), of which some to numbers that were yet to be confirmed: the guard of what they cost. */
+export const smsDays = pgTable('sms_days', {
+  day: date('day').primaryKey(),
+  sent: integer('sent').notNull(),
+  toNewNumbers: integer('to_new_numbers').notNull(),
+});

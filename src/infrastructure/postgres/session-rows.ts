@@ -1,4 +1,4 @@
-import type { NewSession } from '#application/ports/store.ts';
+import type { NewSession } from '#application/ports/sessions.ts';
 import type { Handle } from './connect.ts';
 import { arrayOf } from './rows.ts';
 

@@ -1,29 +1,27 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { Fragment, Sql } from 'postgres';
-import type { CountedLane, DeviceSighting, HotPaths, NewSignIn, SignInLookup } from '#application/ports/store.ts';
+import type { DeviceSighting } from '#application/ports/devices.ts';
+import type { CountedLane, HotPaths, NewSignIn, SignInLookup } from '#application/ports/hot-paths.ts';
 import type { SecondFactor } from '#domain/assurance.ts';
 import { AUDIT_EVENTS } from '#domain/audit-event.ts';
 import { EVERYWHERE, type LockoutPolicy, type ThrottleKey, TOLD_AGAIN_SECONDS } from '#domain/lockout.ts';
-import { GUESSED_SECONDS, MOST_COUNTED, RECENT_SECONDS } from '#domain/risk.ts';
 import type { Handle } from './connect.ts';
 import { type KnownDeviceRow, knownDevice, knownDeviceColumns, knownDeviceOf, notedDevice } from './devices.ts';
 import { enqueue, holdsSecondFactor, record, secondFactors } from './parts.ts';
 import { accountColumns } from './reads.ts';
 import { type AccountRow, accountOf, wordsOf } from './rows.ts';
 import { insertSession } from './session-rows.ts';
-import { countedLanes, type LaneJson, takenBack, triedLanes, tryOf } from './throttles.ts';
+import { type SignalsRow, signalColumns, signalsOf } from './signals.ts';
+import { countedLanes, type LaneJson, settled, triedLanes, tryOf } from './throttles.ts';
 
 /** The statements of a password sign-in, see HotPaths. */
 
 type LookupRow = Omit<AccountRow, 'account_id'> &
-  KnownDeviceRow & {
+  KnownDeviceRow &
+  SignalsRow & {
     account_id: string | null;
     second_factors: string;
     lanes: LaneJson[];
-    accounts_from_network: number;
-    networks_of_account: number;
-    recent_networks: number;
-    is_known_network: boolean;
   };
 
 export async function findForSignIn(
@@ -45,7 +43,7 @@ export async function findForSignIn(
       select coalesce(uuid_send(account_id), ${strangerHash}::bytea) as account_hash, case when by_cookie then device_id end as device_id
       from found
     ), ${countedLanes(sql, lane, policy, at)}
-    select found.*, ${triedLanes(sql)}, ${signals(sql, lane, sighting, at)} from found cross join asker`;
+    select found.*, ${triedLanes(sql)}, ${signalColumns(sql, sighting.network, at)} from found cross join asker`;
   if (!row) throw new Error('a look-up has one row, whoever is looked for');
   const { account_id: accountId } = row;
   return {
@@ -53,45 +51,27 @@ export async function findForSignIn(
     tried: tryOf(row.lanes),
     secondFactors: wordsOf(row.second_factors) as SecondFactor[],
     device: knownDeviceOf(row),
-    signals: {
-      accountsFromNetwork: row.accounts_from_network,
-      networksOfAccount: row.networks_of_account,
-      recentNetworks: row.recent_networks,
-      isKnownNetwork: row.is_known_network,
-    },
+    signals: signalsOf(row),
   };
 }
 
-/** Counted no further than matters, each by an index. Rows of accounts, real or not, have a hash of 16 bytes. */
-function signals(sql: Sql, { network }: ThrottleKey, { network: sightedIn }: DeviceSighting, at: Date) {
-  const guessedSince = new Date(at.getTime() - GUESSED_SECONDS * 1000);
-  const recentSince = new Date(at.getTime() - RECENT_SECONDS * 1000);
-  return sql`
-    (select count(*) filter (where octet_length(guessed.identifier_hash) = 16)::int from (
-      select t.identifier_hash from login_throttles t where t.network = ${network} and t.last_failed_at > ${guessedSince}
-      limit ${2 * MOST_COUNTED}) as guessed) as accounts_from_network,
-    (select count(*) filter (where guessing.network <> ${EVERYWHERE.network} and guessing.network not like 'device:%')::int from (
-      select t.network from login_throttles t where t.identifier_hash = asker.account_hash
-      limit ${2 * MOST_COUNTED}) as guessing) as networks_of_account,
-    (select count(distinct v.network)::int from devices v where v.account_id = found.account_id and v.last_seen_at > ${recentSince}
-      and v.network <> ${sightedIn}) as recent_networks,
-    exists (select from devices v where v.account_id = found.account_id and v.network = ${sightedIn}) as is_known_network`;
-}
-
-export async function recordFailure(sql: Sql, ...[events, told]: Parameters<HotPaths['recordFailure']>): Promise<void> {
+export async function recordFailure(sql: Sql, ...[events, told, wrong]: Parameters<HotPaths['recordFailure']>): Promise<void> {
   const [first, ...others] = events;
   if (first === undefined) return;
   const at = first.occurredAt;
   const also = others.map((event, index) => sql`, ${sql(`also_${index}`)} as (${record(sql, event)})`);
-  await sql`with first as (${record(sql, first)})${joined(sql, also)}${told ? toldOnce(sql, told, at) : sql``} select`;
+  const judged = sql`, judged as (
+    update login_throttles set judged_at = ${at} where identifier_hash = ${wrong?.identifierHash ?? null} and network = ${wrong?.network ?? null}
+    returning network)`;
+  await sql`with first as (${record(sql, first)})${joined(sql, also)}${judged}${told ? toldOnce(sql, told, at) : sql``} select`;
 }
 
-/** The mail to the owner, where there is one; the note that they were told is made for names that nobody has too. */
+/** The mail to the owner, where there is one; the note that they were told is made for names that nobody has too. After `judged`: lanes are taken in one order. */
 function toldOnce(sql: Sql, { accountId, laneHash, mail }: NonNullable<Parameters<HotPaths['recordFailure']>[1]>, at: Date) {
   const before = new Date(at.getTime() - TOLD_AGAIN_SECONDS * 1000);
   return sql`, told as (
     insert into login_throttles as t (identifier_hash, network, failures, last_failed_at, told_at)
-    values (${laneHash}, ${EVERYWHERE.network}, 0, ${at}, ${at})
+    select ${laneHash}::bytea, ${EVERYWHERE.network}::text, 0, ${at}::timestamptz, ${at}::timestamptz where (select count(*) from judged) >= 0
     on conflict (identifier_hash, network) do update set told_at = excluded.told_at where t.told_at is null or t.told_at <= ${before}
     returning network
   ), mailed as (${enqueue(sql, mail, at, sql`select a.id, a.email from accounts a where a.id = ${accountId}::uuid and exists (select from told)`)})`;
@@ -118,7 +98,7 @@ export async function openSession(
       ${'session' in begun ? insertSession(sql, begun.session) : insertPreAuth(sql, begun.preAuth, at)}
       from unchanged
       returning account_id
-    ), ${settled(sql, tried.lanes)}, logged as (${record(sql, event, { from: sql`from opened` })})${'session' in begun ? around(sql, begun, at) : sql``}${rehashed === null ? sql`` : rehash}
+    ), ${settledLanes(sql, tried.lanes)}, logged as (${record(sql, event, { from: sql`from opened` })})${'session' in begun ? around(sql, begun, at) : sql``}${rehashed === null ? sql`` : rehash}
     select exists (select from unchanged) as unchanged`;
   return row?.unchanged ? 'opened' : 'changed';
 }
@@ -127,17 +107,13 @@ export async function openSession(
  * What a right password makes of the counts, lane by lane in their order: those of its own network or device are forgotten, the one
  * of everywhere loses this try alone. An owner who signs in clears no stranger's guesses from elsewhere.
  */
-function settled(sql: Handle, lanes: readonly CountedLane[]) {
+function settledLanes(sql: Handle, lanes: readonly CountedLane[]) {
   const parts = lanes.map((lane, index) => {
     const when =
       index === 0
         ? sql`and exists (select from opened)`
         : sql`and exists (select from opened) and (select count(*) from ${sql(`settled_${index - 1}`)}) >= 0`;
-    const change =
-      lane.network === EVERYWHERE.network
-        ? takenBack(sql, lane, when)
-        : sql`delete from login_throttles where identifier_hash = ${lane.identifierHash} and network = ${lane.network} ${when}`;
-    return sql`${index === 0 ? sql`` : sql`, `}${sql(`settled_${index}`)} as (${change} returning network)`;
+    return sql`${index === 0 ? sql`` : sql`, `}${sql(`settled_${index}`)} as (${settled(sql, lane, when)} returning network)`;
   });
   return joined(sql, parts);
 }

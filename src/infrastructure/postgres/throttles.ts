@@ -1,5 +1,5 @@
 import type { Fragment } from 'postgres';
-import type { CountedLane, PasswordTry } from '#application/ports/store.ts';
+import type { CountedLane, PasswordTry } from '#application/ports/hot-paths.ts';
 import { EVERYWHERE, LOCKS, type LockoutPolicy, type ThrottleKey } from '#domain/lockout.ts';
 import type { Handle } from './connect.ts';
 
@@ -95,6 +95,16 @@ export function tryOf(lanes: readonly LaneJson[]): PasswordTry {
 /** Tries that were not wrong after all are taken back, in the order in which they were counted. */
 export async function takeBack(sql: Handle, lanes: readonly CountedLane[]): Promise<void> {
   for (const lane of lanes) await sql`${takenBack(sql, lane)}`;
+}
+
+/** What a right password makes of one lane: its own is forgotten, the one of everywhere loses this try alone. */
+export function settled(sql: Handle, lane: CountedLane, when = sql``) {
+  if (lane.network === EVERYWHERE.network) return takenBack(sql, lane, when);
+  return sql`delete from login_throttles where identifier_hash = ${lane.identifierHash} and network = ${lane.network} ${when}`;
+}
+
+export async function settle(sql: Handle, lanes: readonly CountedLane[]): Promise<void> {
+  for (const lane of lanes) await sql`${settled(sql, lane)}`;
 }
 
 /** @param when a condition, as ` and …` */

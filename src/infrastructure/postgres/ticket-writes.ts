@@ -1,4 +1,6 @@
-import type { PendingRegistration, Reads, TicketContext, Writes } from '#application/ports/store.ts';
+import type { PendingRegistration } from '#application/ports/accounts.ts';
+import type { Reads, Writes } from '#application/ports/store.ts';
+import type { TicketContext } from '#application/ports/tickets.ts';
 import type { Handle } from './connect.ts';
 import { contextOf } from './rows.ts';
 
@@ -69,6 +71,13 @@ export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tick
           and used_at is null and expires_at > ${at}
         returning account_id, context`;
       return row ? { accountId: row.account_id, context: contextOf(row.context) as Context } : null;
+    },
+    async rewrite(purpose, secretHash, context, at) {
+      const rows = await sql`
+        update tickets set context = ${JSON.stringify(context)}::text::jsonb
+        where secret_hash = ${secretHash} and purpose = ${purpose} and used_at is null and expires_at > ${at}
+        returning id`;
+      return rows.length === 1;
     },
     async findFirst<Context extends TicketContext>(accountId: string, purpose: string, since: Date, at: Date) {
       const [row] = await sql<{ context: unknown }[]>`

@@ -4,13 +4,15 @@ import { administrationWrites } from './administration-writes.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
 import { deviceWrites } from './devices.ts';
+import { identities } from './identities.ts';
 import { ipBlockWrites } from './ip-block-rows.ts';
 import { enqueue, record } from './parts.ts';
 import { accountColumns, reads } from './reads.ts';
 import { type AccountRow, accountOf, arrayOf, proofsOf, type SessionRow, sessionOf, type WrittenProof } from './rows.ts';
 import { serviceClientWrites } from './service-client-rows.ts';
 import { insertSession, sessionColumns } from './session-rows.ts';
-import { counted, type LaneJson, takeBack, triedLanes, tryOf } from './throttles.ts';
+import { countSms } from './sms-days.ts';
+import { counted, type LaneJson, settle, takeBack, triedLanes, tryOf } from './throttles.ts';
 import { ticketWrites } from './ticket-writes.ts';
 
 /**
@@ -21,6 +23,7 @@ export function writes(sql: Handle): Writes {
   const read = reads(sql);
   return {
     holdings: read.holdings,
+    signIns: read.signIns,
     tickets: ticketWrites(sql, read.tickets),
     authenticators: authenticatorWrites(sql, read.authenticators),
     devices: deviceWrites(sql),
@@ -43,6 +46,7 @@ export function writes(sql: Handle): Writes {
         return tryOf(row?.lanes ?? []);
       },
       takeBack: ({ lanes }) => takeBack(sql, lanes),
+      settle: ({ lanes }) => settle(sql, lanes),
     },
     accounts: {
       ...read.accounts,
@@ -77,7 +81,7 @@ export function writes(sql: Handle): Writes {
       },
       async setPassword(accountId, passwordHash, at, { provesEmail }) {
         const [row] = await sql<AccountRow[]>`
-          update accounts a set password_hash = ${passwordHash}, updated_at = ${at},
+          update accounts a set password_hash = ${passwordHash}, password_withdrawn_at = null, updated_at = ${at},
             email_verified_at = case when ${provesEmail} then coalesce(a.email_verified_at, ${at}) else a.email_verified_at end
           where a.id = ${accountId} returning ${accountColumns(sql)}`;
         return row ? accountOf(row) : null;
@@ -114,7 +118,9 @@ export function writes(sql: Handle): Writes {
       async endAll(accountId, reason, at, exceptId) {
         const kept = exceptId ?? null;
         const rows = await sql`
-          with owner as (update accounts set security_stamp = security_stamp + 1 where id = ${accountId} returning id, security_stamp)
+          with owner as (
+            update accounts set security_stamp = security_stamp + 1, sessions_ended_at = ${at} where id = ${accountId}
+            returning id, security_stamp)
           update sessions set
             security_stamp = case when sessions.id = ${kept}::uuid then owner.security_stamp else sessions.security_stamp end,
             revoked_at = case when sessions.id = ${kept}::uuid then revoked_at else ${at}::timestamptz end,
@@ -174,6 +180,7 @@ export function writes(sql: Handle): Writes {
     },
     serviceClients: { ...read.serviceClients, ...serviceClientWrites(sql) },
     ipBlocks: { ...read.ipBlocks, ...ipBlockWrites(sql) },
+    identities: { ...read.identities, ...identities(sql) },
     audit: {
       ...read.audit,
       async record(event) {
@@ -181,10 +188,11 @@ export function writes(sql: Handle): Writes {
       },
     },
     outbox: {
-      async enqueue(accountId, message, at, recipient) {
+      async enqueue(accountId, message, at, { recipient, afterSeconds } = {}) {
         const address = recipient === undefined ? sql`email` : sql`${recipient}::text`;
-        await enqueue(sql, message, at, sql`select id, ${address} from accounts where id = ${accountId}`);
+        await enqueue(sql, message, at, sql`select id, ${address} from accounts where id = ${accountId}`, afterSeconds);
       },
+      countSms: (isToNewNumber, mostPerDay, at) => countSms(sql, isToNewNumber, mostPerDay, at),
     },
   };
 }

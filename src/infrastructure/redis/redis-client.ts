@@ -22,7 +22,23 @@ const backoff = (attempt: number) => Math.min(50 * 2 ** Math.min(attempt, 5), 10
 
 /** A client that fails soon rather than waits, and never repeats by itself what may have been done. */
 export function redisClient({ url, isCluster, ca }: RedisAddress): RedisClient {
-  const common = {
+  if (isCluster) return clusterClient(url, commonOptions(ca));
+  return new Redis(url, {
+    ...commonOptions(ca),
+    enableOfflineQueue: false,
+    retryStrategy: backoff,
+    reconnectOnError: (error) => error.message.startsWith('READONLY'), // the primary became a replica: look for the new one
+  });
+}
+
+/** A client of one node that connects once, gives it time, and is gone when that ends. */
+export function redisClientOnce(url: string, ca: string | undefined, withinMs: number): Redis {
+  const limits = { commandTimeout: withinMs, socketTimeout: withinMs, connectTimeout: withinMs };
+  return new Redis(url, { ...commonOptions(ca), ...limits, enableOfflineQueue: false, retryStrategy: () => null });
+}
+
+function commonOptions(ca: string | undefined) {
+  return {
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false, // a draw that was lost may have been counted: it is not made twice
     commandTimeout: COMMAND_TIMEOUT_MS,
@@ -31,13 +47,6 @@ export function redisClient({ url, isCluster, ca }: RedisAddress): RedisClient {
     connectionName: 'latchkey',
     ...(ca === undefined ? {} : { tls: { ca } }),
   };
-  if (isCluster) return clusterClient(url, common);
-  return new Redis(url, {
-    ...common,
-    enableOfflineQueue: false,
-    retryStrategy: backoff,
-    reconnectOnError: (error) => error.message.startsWith('READONLY'), // the primary became a replica: look for the new one
-  });
 }
 
 /** Whether a command would be sent now. Who asks when it is not would wait without an end. */

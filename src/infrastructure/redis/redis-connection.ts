@@ -1,11 +1,13 @@
 import { DependencyDown } from '#application/ports/errors.ts';
 import type { Dependency } from '#application/ports/services.ts';
+import { seldom } from '#infrastructure/schedule/seldom.ts';
 import { isOpen, type RedisAddress, type RedisClient, redisClient } from './redis-client.ts';
-import { seldom } from './seldom.ts';
 
 /** How long nobody asks after a failure; then one caller tries. */
 const OPEN_MS = 500;
 const REPORT_EVERY_MS = 10_000;
+/** What readiness writes, by the commands that the limiter needs too; gone by itself. */
+const PROBE = "redis.call('HSET', KEYS[1], 'at', 1) return redis.call('PEXPIRE', KEYS[1], 1000)";
 
 export type RedisConnection = {
   /** Runs one piece of work. @throws DependencyDown when Redis does not answer, at once while the breaker is open */
@@ -16,6 +18,8 @@ export type RedisConnection = {
 
 export type RedisSettings = Partial<Omit<RedisAddress, 'url'>> & {
   isOptional: boolean;
+  /** The key that readiness writes; among those that this service may write. */
+  probeKey?: string;
   /** Tells the operator of an outage, at most once in 10 s. Errors of ioredis carry an address, never a password. */
   onError: (error: unknown) => void;
 };
@@ -24,7 +28,10 @@ export type RedisSettings = Partial<Omit<RedisAddress, 'url'>> & {
  * Connects, and stays connected: a Redis that is down, frozen or replaced costs its callers one time-out in half a second,
  * and is used again by itself. Settles with the first attempt, successful or not: the service starts without Redis.
  */
-export async function openRedis(url: string, { isOptional, onError, isCluster = false, ca }: RedisSettings): Promise<RedisConnection> {
+export async function openRedis(
+  url: string,
+  { isOptional, onError, probeKey = 'latchkey:ready', isCluster = false, ca }: RedisSettings,
+): Promise<RedisConnection> {
   const redis = redisClient({ url, isCluster, ca });
   const report = seldom(REPORT_EVERY_MS, onError);
   redis.on('error', report);
@@ -66,10 +73,11 @@ export async function openRedis(url: string, { isOptional, onError, isCluster = 
     dependency: {
       name: 'redis',
       optional: isOptional,
-      // Past the breaker: readiness asks Redis itself, and its answer is as good a proof as any.
+      // Past the breaker: readiness asks Redis itself, and its answer is as good a proof as any. It writes, as whoever draws a token
+      // does: one that is a replica by now, or out of memory, answers a PING as well as ever.
       async check() {
         try {
-          await send((client) => client.ping());
+          await send((client) => client.eval(PROBE, 1, probeKey));
           openUntilMs = 0;
           return 'up';
         } catch {

@@ -1,6 +1,6 @@
 import { DependencyDown } from '#application/ports/errors.ts';
 import type { RateLimiter } from '#application/ports/services.ts';
-import { seldom } from './seldom.ts';
+import { seldom } from '#infrastructure/schedule/seldom.ts';
 
 const REPORT_EVERY_MS = 10_000;
 
@@ -11,21 +11,21 @@ export type FallbackLimiter = RateLimiter & {
 
 /**
  * What a limiter does without Redis is the caller's choice: `refuse` lets DependencyDown through; `local` counts in this
- * process, so that n replicas together let through n times as much until Redis is back (DESIGN 6).
+ * process, so that n replicas together let through n times as much until Redis is back (docs/architecture.md).
  * @param onFallback tells the operator, at most once in 10 s, with the count so far
  */
 export function withFallback(shared: RateLimiter, local: RateLimiter, onFallback: (fallbacks: number) => void): FallbackLimiter {
   const report = seldom(REPORT_EVERY_MS, onFallback);
   let fallbacks = 0;
   return {
-    async take(buckets, whenDown) {
+    async take(buckets, whenDown, aside) {
       try {
-        return await shared.take(buckets, whenDown);
+        return await shared.take(buckets, whenDown, aside);
       } catch (error) {
         if (whenDown === 'refuse' || !(error instanceof DependencyDown)) throw error;
         fallbacks += 1;
         report(fallbacks);
-        return await local.take(buckets, whenDown);
+        return await local.take(buckets, whenDown, aside);
       }
     },
     async charge(bucket, cost) {

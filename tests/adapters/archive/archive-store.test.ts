@@ -7,13 +7,13 @@ import type { ArchiveStore } from '#application/ports/audit-trail.ts';
 import { openArchive } from '#infrastructure/archive/open-archive.ts';
 import { fakeS3, type S3 } from '#tests/support/s3.ts';
 
-const ACCESS_KEY = 'AKIDOFTHETESTS';
+const KEYS = { accessKeyId: 'AKIDOFTHETESTS', secretAccessKey: 'a secret of the tests' };
 const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-archive-'));
 let s3: S3;
 beforeAll(async () => {
-  s3 = await fakeS3(ACCESS_KEY);
-  vi.stubEnv('AWS_ACCESS_KEY_ID', ACCESS_KEY);
-  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'a secret of the tests');
+  s3 = await fakeS3(KEYS);
+  vi.stubEnv('AWS_ACCESS_KEY_ID', KEYS.accessKeyId);
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', KEYS.secretAccessKey);
 });
 afterAll(async () => {
   vi.unstubAllEnvs();

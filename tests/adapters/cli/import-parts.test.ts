@@ -1,14 +1,22 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
 import { progressBar } from '#cli/progress.ts';
-import { seenBefore } from '#cli/seen-before.ts';
+import { openSeenBefore } from '#cli/seen-before.ts';
 
 describe('what finds two lines that say the same', () => {
-  it('knows the first line of each saying, however many there are', () => {
-    const seen = seenBefore();
-    for (let line = 1; line <= 50_000; line++) expect(seen(`user${line}@example.com`, line)).toBeNull();
-    for (let line = 1; line <= 50_000; line += 7) expect(seen(`user${line}@example.com`, 99_999)).toBe(line);
-    expect(seen('', 100_000)).toBeNull();
-    expect(seen('', 100_001)).toBe(100_000);
+  const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-seen-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('knows the first line of each saying, however many there are, and leaves no file behind', () => {
+    const seen = openSeenBefore(path.join(folder, 'users.ndjson'));
+    for (let line = 1; line <= 60_000; line++) expect(seen.lineOf(`user${line}@example.com`, line)).toBeNull(); // its table grows once
+    for (let line = 1; line <= 60_000; line++) expect(seen.lineOf(`user${line}@example.com`, 99_999)).toBe(line);
+    expect(seen.lineOf('', 100_000)).toBeNull();
+    expect(seen.lineOf('', 4_294_967_295)).toBe(100_000);
+    expect(readdirSync(folder)).toEqual([]);
+    seen.close();
   });
 });
 

@@ -164,4 +164,30 @@ describe('an access token', () => {
     expect(mine.verify(token, NOW)).toBeNull();
     ring.stop();
   });
+
+  it('[V13.3.4] of a key in the settings moves to the next one by restarts, without a moment in which a replica or verifier lacks a key', async () => {
+    const [old, next] = [generateKeyPem('ES256'), generateKeyPem('Ed25519')];
+    const publicOf = (of: string) => createPublicKey(of).export({ type: 'spki', format: 'pem' }).toString();
+    const both = `${publicOf(old)}${publicOf(next)}`;
+    const rings = [
+      keyringFromPem(old, undefined, clock, 'RS256'),
+      keyringFromPem(old, both, clock, 'RS256'),
+      keyringFromPem(next, both.replaceAll('\n', '\\n'), clock, 'RS256'),
+      keyringFromPem(next, publicOf(next), clock, 'RS256'),
+    ];
+    for (const [step, ring] of rings.entries()) {
+      const token = await accessTokens(ring, PARTIES).sign(claims);
+      for (const other of rings.slice(Math.max(0, step - 1), step + 2)) {
+        expect(accessTokens(other, PARTIES).verify(token, NOW), `signed at step ${step}`).not.toBeNull();
+        expect(other.jwks().maxAgeSeconds).toBe(60);
+      }
+    }
+    expect(rings.map((ring) => JSON.parse(ring.jwks().body).keys.length)).toEqual([1, 2, 2, 1]);
+    expect(() => keyringFromPem(old, publicOf(next), clock, 'RS256')).toThrow('JWT_PUBLIC_KEY does not belong to JWT_PRIVATE_KEY');
+    expect(() => keyringFromPem(old, `${publicOf(old)}-----BEGIN PUBLIC KEY-----\nAAAA`, clock, 'RS256')).toThrow(
+      /JWT_PUBLIC_KEY cannot be read/,
+    );
+    const small = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ type: 'spki', format: 'pem' });
+    expect(() => keyringFromPem(old, `${publicOf(old)}${small}`, clock, 'RS256')).toThrow('2048 bits');
+  });
 });

@@ -75,7 +75,7 @@ describe('the gate before Argon2id', () => {
       });
     const admitted = Array.from({ length: 5 }, () => run(work));
     await expect(run(work)).rejects.toBeInstanceOf(DependencyDown);
-    expect(load()).toEqual({ running: 2, waiting: 3 });
+    expect(load()).toEqual({ running: 2, waiting: 3, shed: 1 });
     while (load().running > 0) {
       releases.shift()?.();
       await new Promise((resolve) => setImmediate(resolve));
@@ -90,7 +90,7 @@ describe('the gate before Argon2id', () => {
     const admitted = [run(() => promise), run(() => promise, 1)];
     await expect(run(() => promise, 1)).rejects.toBeInstanceOf(DependencyDown);
     admitted.push(run(() => promise));
-    expect(load()).toEqual({ running: 1, waiting: 2 });
+    expect(load()).toEqual({ running: 1, waiting: 2, shed: 1 });
     resolve('done');
     expect(await Promise.all(admitted)).toEqual(['done', 'done', 'done']);
   });
@@ -99,7 +99,7 @@ describe('the gate before Argon2id', () => {
     const { run, load } = gate(1, 1, 'hashing');
     await expect(run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
     expect(await run(async () => 'next')).toBe('next');
-    expect(load()).toEqual({ running: 0, waiting: 0 });
+    expect(load()).toEqual({ running: 0, waiting: 0, shed: 0 });
   });
 });
 

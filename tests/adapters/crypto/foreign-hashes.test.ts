@@ -64,6 +64,7 @@ describe('hashes of other systems', () => {
       `bcrypt_sha256$$2b$16$${'u'.repeat(53)}`,
       `pbkdf2_sha256$1000000000$salt$${tag}=`,
       `$pbkdf2-sha512$2000001$${salt}$${tag}`,
+      `pbkdf2_sha1$100000$salt$${Buffer.alloc(1024, 1).toString('base64')}`, // 52 blocks
       `scrypt$1048576$salt$8$1$${tag}=`,
       `$scrypt$ln=14,r=8,p=64$${salt}$${tag}`,
       `$firebase-scrypt$ln=20,r=8,p=1$${salt}$${tag}`,

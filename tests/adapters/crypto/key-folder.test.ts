@@ -2,7 +2,7 @@ import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createKeyFolder, readKeyFolder } from '#infrastructure/crypto/key-folder.ts';
+import { createKeyFolder, readKeyFolder, whileLocked } from '#infrastructure/crypto/key-folder.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -35,5 +35,19 @@ describe('the folder of the signing keys', () => {
       setMode(mode);
       expect(() => readKeyFolder(dir)).toThrow(/Others can read/);
     }
+  });
+
+  it('is changed by one at a time, and says what to do when a change was cut off', () => {
+    whileLocked(dir, () => {
+      expect(() => whileLocked(dir, () => {})).toThrow(`delete ${path.join(dir, '.lock')}`);
+    });
+    expect(() =>
+      whileLocked(dir, () => {
+        throw new Error('a full disk');
+      }),
+    ).toThrow('a full disk');
+    whileLocked(dir, () => {});
+    expect(readdirSync(dir)).not.toContain('.lock');
+    expect(() => whileLocked(path.join(dir, 'nowhere'), () => {})).toThrow('cannot be written to');
   });
 });

@@ -32,7 +32,7 @@ async function three() {
     await here.store.transaction((tx) => tx.outbox.enqueue(owner.id, message, after(at, i - 10)));
   }
   const [dead, sent, waiting] = messages.map(({ id }) => id);
-  await here.outbox.claim({ email: 2, sms: 0 }, 60, at);
+  await here.outbox.claim({ email: 2, sms: 0 }, after(at, 60), at);
   await here.outbox.markFailed(
     { id: dead ?? '', attempts: 1 },
     { kind: 'bounced', reason: 'no\nsuch user', replyCode: '550 5.1.1' },
@@ -68,7 +68,7 @@ describe('latchkey outbox', () => {
       printed: ['1 put back in the queue'],
       complained: [`${sent} is no dead letter that can still be read`],
     });
-    expect(await here.outbox.claim({ email: 10, sms: 0 }, 60, new Date())).toHaveLength(2); // it, and the one that waited
+    expect(await here.outbox.claim({ email: 10, sms: 0 }, after(new Date(), 60), new Date())).toHaveLength(2); // it, and the one that waited
     expect((await run('replay', dead)).code).toBe(1);
   });
 

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { deliverMessages } from '#application/deliver-messages.ts';
 import { DependencyDown, NotTaken } from '#application/ports/errors.ts';
+import type { Outbox, OutboxMessage } from '#application/ports/outbox.ts';
 import type { Delivery } from '#application/ports/services.ts';
-import type { Outbox, OutboxMessage } from '#application/ports/store.ts';
 import { after } from '#domain/lifetimes.ts';
 import { sealingCourier } from '#infrastructure/delivery/courier.ts';
 import { type Dispatcher, PLACES, startDispatcher } from '#infrastructure/delivery/dispatcher.ts';
@@ -162,6 +162,52 @@ describe('workers', () => {
     const waits = await row(id);
     expect(waits).toMatchObject({ failed_at: null, last_error: 'busy', reply_code: '429' });
     expect(waits?.['next_attempt_at'].getTime() - clock.now().getTime()).toBe(30_000);
+  });
+});
+
+describe('a claim whose answer is lost', () => {
+  it('though the database made it, or makes it yet: its messages are sent soon, not when its lease is over', async () => {
+    const sent: string[] = [];
+    const errors: unknown[] = [];
+    const down = new DependencyDown('postgres');
+    const late: (() => Promise<unknown>)[] = [];
+    let claims = 0;
+    const flaky: Outbox = {
+      ...here.outbox,
+      async claim(...asked) {
+        claims++;
+        if (claims > 2) return await here.outbox.claim(...asked);
+        if (claims === 1) await here.outbox.claim(...asked);
+        else late.push(() => here.outbox.claim(...asked)); // by a frozen server, when it thaws
+        throw down;
+      },
+    };
+    await enqueue('first');
+    const one = worker(
+      async ({ text }) => noted(sent, text),
+      flaky,
+      (error) => errors.push(error),
+    );
+    await until('the first claim is lost', () => errors.length === 1);
+    one.wake();
+    await until('the second claim is lost', () => errors.length === 2);
+    await enqueue('second');
+    for (const claim of late) await claim();
+    one.wake();
+    await allSent();
+    expect(sent.sort()).toEqual(['first', 'second']);
+    expect(errors).toEqual([down, down]);
+  });
+
+  it('takes nothing from a worker that holds its messages', async () => {
+    const id = await enqueue();
+    const [holder, other] = [work(async () => 'mine'), work(async () => 'not mine')];
+    const flaky = work(async () => null, { ...here.outbox, claim: () => Promise.reject(new DependencyDown('postgres')) });
+    const [held] = await holder.claim(PLACES);
+    for (let lost = 0; lost < 3; lost++) await expect(flaky.claim(PLACES)).rejects.toThrow(DependencyDown);
+    expect(await other.claim(PLACES)).toEqual([]);
+    if (held) await holder.send(held, new AbortController().signal);
+    expect(await row(id)).toMatchObject({ provider_id: 'mine', attempts: 1 });
   });
 });
 

@@ -5,6 +5,7 @@ import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts
 
 const minute = { capacity: 5, windowSeconds: 60 };
 const limits: RateLimits = {
+  global: minute,
   'per-ip': minute,
   'per-user': minute,
   login: minute,

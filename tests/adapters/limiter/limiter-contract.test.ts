@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { RateLimiter } from '#application/ports/services.ts';
+import type { Bucket, BucketReading, RateLimiter } from '#application/ports/services.ts';
 import type { RateLimitName, RateLimits } from '#domain/rate-limit.ts';
 import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts';
 import { openRedis, type RedisConnection } from '#infrastructure/redis/redis-connection.ts';
@@ -9,6 +9,7 @@ import { type PrivateRedis, privateRedis } from './private-redis.ts';
 
 /** What both limiters promise. Time is passed, not waited for: by the clock in one, by ageing the buckets in the other. */
 const limits: RateLimits = {
+  global: { capacity: 500, windowSeconds: 3600 },
   'per-ip': { capacity: 50, windowSeconds: 3600 },
   'per-user': { capacity: 10, windowSeconds: 60 },
   login: { capacity: 5, windowSeconds: 60 },
@@ -100,13 +101,16 @@ describe.each(subjects)('The limiter $name', ({ open }) => {
   });
 
   it('tells what is left, when it is full again and when to come back', async () => {
+    const aside = { allowed: true, readings: [] };
     expect(await take('192.0.2.1', 'login')).toEqual({
       allowed: true,
+      aside,
       readings: [{ limit: 'login', capacity: 5, windowSeconds: 60, remaining: 4, resetSeconds: 12, retryAfterSeconds: 0 }],
     });
     for (let drawn = 1; drawn < 5; drawn += 1) await take('192.0.2.1', 'login');
     expect(await take('192.0.2.1', 'login')).toEqual({
       allowed: false,
+      aside: { ...aside, allowed: false },
       readings: [{ limit: 'login', capacity: 5, windowSeconds: 60, remaining: 0, resetSeconds: 60, retryAfterSeconds: 12 }],
     });
   });
@@ -166,12 +170,52 @@ describe.each(subjects)('The limiter $name', ({ open }) => {
     expect(await left('register')).toBe(1);
   });
 
-  it('finds the mistake of a call whose buckets have different keys, or that has none', async () => {
-    const mixed = [
+  it('gives back what was drawn for nothing, up to what the bucket holds', async () => {
+    while (await passes('192.0.2.1', 'register'));
+    await subject.limiter.charge({ limit: 'register', key: '192.0.2.1' }, -1);
+    expect([await passes('192.0.2.1', 'register'), await passes('192.0.2.1', 'register')]).toEqual([true, false]);
+    await subject.limiter.charge({ limit: 'register', key: '192.0.2.1' }, -50);
+    expect((await take('192.0.2.1', 'register')).readings[0]?.remaining).toBe(2);
+  });
+
+  it('draws from buckets of different keys in one call, from all or from none', async () => {
+    const asked = (account: string) =>
+      subject.limiter.take(
+        [
+          { limit: 'global', key: 'all' },
+          { limit: 'per-ip', key: '192.0.2.1' },
+          { limit: 'per-user', key: account },
+        ],
+        'refuse',
+      );
+    const answers = await Promise.all(Array.from({ length: 200 }, (_, index) => asked(`account ${index % 2}`)));
+    expect(answers.filter(({ allowed }) => allowed)).toHaveLength(20);
+    expect((await asked('another')).readings.map(({ remaining }) => remaining)).toEqual([479, 29, 9]);
+  });
+
+  it('draws what stands aside in the same call: from each or from none, never without the others, and refuses nothing for it', async () => {
+    const mail = { limit: 'password-reset', key: 'a mailbox' } as const;
+    const number = { limit: 'sms-number', key: 'a number' } as const;
+    const asked = (...aside: Bucket[]) => subject.limiter.take([{ limit: 'register', key: '192.0.2.1' }], 'refuse', aside);
+    const left = ({ readings }: { readings: BucketReading[] }) => readings.map(({ remaining }) => remaining);
+
+    while (await passes('a mailbox', 'password-reset'));
+    const passed = await asked(number, mail);
+    expect([passed.allowed, left(passed), passed.aside.allowed, left(passed.aside)]).toEqual([true, [2], false, [5, 0]]);
+    const drawn = await asked(number);
+    expect([drawn.aside.allowed, left(drawn.aside)]).toEqual([true, [4]]);
+    while (await passes('192.0.2.1', 'register'));
+    const refused = await asked(number);
+    expect([refused.allowed, refused.aside.allowed, left(refused.aside)]).toEqual([false, false, [4]]);
+  });
+
+  it('finds the mistake of a call that names a bucket twice, or none', async () => {
+    const twice = [
       { limit: 'login' as const, key: 'a' },
-      { limit: 'register' as const, key: 'b' },
+      { limit: 'login' as const, key: 'a' },
     ];
-    await expect(subject.limiter.take(mixed, 'local')).rejects.toThrow(TypeError);
+    await expect(subject.limiter.take(twice, 'local')).rejects.toThrow(TypeError);
+    await expect(subject.limiter.take(twice.slice(1), 'local', twice.slice(1))).rejects.toThrow(TypeError);
     await expect(subject.limiter.take([], 'local')).rejects.toThrow(TypeError);
   });
 });

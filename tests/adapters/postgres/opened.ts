@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach } from 'vitest';
-import type { Outbox, Store } from '#application/ports/store.ts';
+import type { Outbox } from '#application/ports/outbox.ts';
+import type { Store } from '#application/ports/store.ts';
 import { type Database, type Handle, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';

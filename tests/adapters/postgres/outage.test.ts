@@ -312,6 +312,13 @@ describe('what PostgreSQL says', () => {
     expect(await database.check()).toBe('up');
   });
 
+  it.each(['53100', '53200', '58030', '25006'])('%s counts as being down, though the connection is good', async (state) => {
+    const raise = `do $$ begin raise exception 'no' using errcode = '${state}'; end $$`;
+    expect(await timed(() => database.within(() => database.sql.unsafe(raise)))).toMatchObject({ outcome: 'down' });
+    expect(wire.connections()).toBeGreaterThan(0);
+    expect(await timed(one)).toMatchObject({ outcome: 1 });
+  });
+
   it('counts as being down when it takes no more connections', async () => {
     const server = net.createServer((socket) => {
       socket.on('error', () => {});

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { DeliveryFailure } from '#application/ports/store.ts';
+import type { DeliveryFailure } from '#application/ports/outbox.ts';
 import { after } from '#domain/lifetimes.ts';
 import type { PhoneNumber } from '#domain/phone.ts';
 import { openedForTests } from './opened.ts';
@@ -20,7 +20,7 @@ async function enqueue(when = at) {
   await here.store.transaction((tx) => tx.outbox.enqueue(owner.id, message, when));
   return message;
 }
-const claim = (limit: number, when = at) => here.outbox.claim({ email: limit, sms: limit }, 60, when);
+const claim = (limit: number, when = at) => here.outbox.claim({ email: limit, sms: limit }, after(when, 60), when);
 const LATE: DeliveryFailure = { kind: 'expired', reason: 'late', replyCode: null };
 const NO: DeliveryFailure = { kind: 'bounced', reason: 'nobody of that name', replyCode: '550 5.1.1' };
 const stored = async () =>
@@ -41,11 +41,21 @@ describe('the outbox', () => {
   });
 
   it('gives the oldest due ones first, and none that are not due', async () => {
-    for (const seconds of [3, 1, 2, 100]) await enqueue(later(seconds));
-    const claimed = await claim(2, later(10));
-    const wanted = await here.sql`select id from outbox order by created_at limit 2`;
+    for (const seconds of [103, 101, 102, 200]) {
+      await enqueue();
+      for (const claimed of await claim(1)) await here.outbox.markFailed(claimed, LATE, later(seconds), at);
+    }
+    const claimed = await claim(2, later(110));
+    const wanted = await here.sql`select id from outbox where next_attempt_at > ${later(110)} order by next_attempt_at limit 2`;
     expect(new Set(claimed.map(({ id }) => id))).toEqual(new Set(wanted.map(({ id }) => id)));
-    expect(await claim(10, later(10))).toHaveLength(1);
+    expect(await claim(10, later(110))).toHaveLength(1);
+  });
+
+  it('lets no mail wait for a clock: one that was ahead when it was written, or is behind when it is due', async () => {
+    const message = await enqueue(later(3600));
+    expect(await claim(10, later(-3600))).toMatchObject([{ id: message.id }]);
+    expect(await claim(10, later(-3600))).toEqual([]); // held all the same
+    expect(await claim(10, later(120))).toHaveLength(1);
   });
 
   it('gives a message to another worker when the first one did not answer for it in time', async () => {
@@ -107,12 +117,19 @@ describe('the outbox', () => {
   it('gives out mail and SMS apart: as many of each as there is room for', async () => {
     for (let i = 0; i < 3; i++) await enqueue();
     const sms = { ...mail(at), kind: 'sms' as const };
-    await here.store.transaction((tx) => tx.outbox.enqueue(owner.id, sms, later(1), '+4915112345678' as PhoneNumber));
+    await here.store.transaction((tx) => tx.outbox.enqueue(owner.id, sms, later(1), { recipient: '+4915112345678' as PhoneNumber }));
     const kinds = async (email: number, texts: number) =>
-      (await here.outbox.claim({ email, sms: texts }, 60, later(2))).map(({ kind }) => kind).sort();
+      (await here.outbox.claim({ email, sms: texts }, later(62), later(2))).map(({ kind }) => kind).sort();
     expect(await kinds(0, 5)).toEqual(['sms']);
     expect(await kinds(2, 0)).toEqual(['email', 'email']);
     expect(await kinds(5, 5)).toEqual(['email']);
+  });
+
+  it('keeps a message that waits for its turn until that comes', async () => {
+    const minute = { afterSeconds: 60 };
+    await here.store.transaction((tx) => tx.outbox.enqueue(owner.id, mail(at), at, minute));
+    expect(await claim(10, at)).toEqual([]);
+    expect(await claim(10, later(61))).toHaveLength(1);
   });
 
   it('forgets what has been over for long enough, and only that', async () => {

@@ -37,6 +37,7 @@ const TABLES = [
   'recovery_codes',
   'phones',
   'passkeys',
+  'federated_identities',
   `audit_events_${at.toISOString().slice(0, 7).replace('-', '_')}`,
 ];
 
@@ -71,6 +72,8 @@ async function fill(): Promise<void> {
       is_backed_up, created_at)
     select md5('k' || i)::uuid, md5('a' || i)::uuid, sha256(('k' || i)::bytea), 'x', 0, '{}', md5('k')::uuid, 'x', true, true, ${at}
     from generate_series(1, ${ROWS}) i`;
+  await sql`insert into federated_identities (issuer, subject, account_id, linked_at, last_used_at)
+    select 'https://pool.example', 'u' || i, md5('a' || i)::uuid, ${at}, ${at} from generate_series(1, ${ROWS}) i`;
   await sql`insert into audit_events (id, occurred_at, type, account_id, ip, request_id, risk, details)
     select md5('e' || i)::uuid, ${at}::timestamptz - i * interval '1 second', case when i % 500 = 0 then 'LOGOUT' else 'TOKEN_REFRESHED' end,
       md5('a' || i)::uuid, '192.0.2.' || i % 50, 'x', case when i % 50 = 0 then 90 when i % 10 = 0 then 20 else 0 end, '{}'
@@ -153,10 +156,25 @@ it('every question of the store is answered by an index: no table is read from e
       const session = await tx.sessions.lockWithProofs(opened, at);
       if (session) await tx.sessions.setProofs(session);
     });
+    const identity = { issuer: 'https://pool.example', subject: randomUUID(), passwordHash: known.passwordHash, heldBack: null };
+    await store.transaction(async ({ identities, signIns, throttles, accounts }) => {
+      await identities.claim(identity);
+      await accounts.lockByEmail(asked.email.canonical);
+      await signIns.signals(known.id, { ...sighting(), tokenHash: hash() }, at);
+      await identities.link(known.id, identity, at);
+      await identities.link(known.id, identity, at);
+      await identities.isLinked(identity.issuer, identity.subject);
+      await accounts.removePassword(known.id, at);
+      await identities.drain(known.id, identity, at);
+      await throttles.settle(await throttles.tryPassword(lane(), LOCKOUT, at));
+    });
     await store.read(async ({ accounts, sessions, holdings, audit }) => {
       await accounts.findTaken(email(), username(), at);
       await accounts.findByTicket('verify-email', asked.ticket.secretHash, at);
       await accounts.findWithPassword(known.id);
+      await accounts.findImported(known.id, email());
+      await accounts.findImported(null, email());
+      await accounts.findImported(known.id, null);
       await accounts.findLock(lane(), at);
       await sessions.listLive(known.id, at, 10);
       await holdings.devices(known.id);
@@ -219,7 +237,8 @@ it('every question of the store is answered by an index: no table is read from e
       await accounts.claimDueForErasure(at);
       await accounts.erase(known.id);
     });
-    const [message, another] = await outbox.claim({ email: 5, sms: 5 }, 60, at);
+    const [message, another] = await outbox.claim({ email: 5, sms: 5 }, after(at, 60), at);
+    await outbox.release([after(at, 60)], at);
     if (message) await outbox.markSent(message.id, null, at);
     if (another) await outbox.markFailed(another, { kind: 'bounced', reason: 'no', replyCode: '550' }, null, at);
     await outbox.tidy(at, at);

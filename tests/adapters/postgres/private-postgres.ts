@@ -1,9 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
 import { connect, type DatabaseAddress } from '#infrastructure/postgres/connect.ts';
+import { signalFamily } from '#tests/support/process-family.ts';
 
 export type PrivatePostgres = {
   address: DatabaseAddress;
@@ -23,24 +23,7 @@ export async function privatePostgres(): Promise<PrivatePostgres> {
   const [row] = await sql<{ folder: string }[]>`select setting as folder from pg_settings where name = 'data_directory'`;
   await sql.end();
   const postmaster = () => Number(readFileSync(path.join(row?.folder ?? '', 'postmaster.pid'), 'utf8').split('\n')[0]);
-  const family = () => {
-    const pid = postmaster();
-    const { stdout } = spawnSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' });
-    const pairs = stdout.trim().split('\n');
-    return [
-      pid,
-      ...pairs.map((line) => line.trim().split(/\s+/).map(Number)).flatMap(([child = 0, parent]) => (parent === pid ? [child] : [])),
-    ];
-  };
-  const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
-    for (const pid of family()) {
-      try {
-        process.kill(pid, name);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // a background worker that has just ended
-      }
-    }
-  };
+  const signal = (name: NodeJS.Signals) => signalFamily(postmaster(), name);
   return {
     address,
     freeze: () => signal('SIGSTOP'),

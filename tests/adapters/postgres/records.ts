@@ -1,15 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
-import type {
-  DeviceSighting,
-  HotPaths,
-  NewSignIn,
-  NewTicket,
-  OutboxMessage,
-  PasswordTry,
-  Registration,
-  SessionWithProofs,
-} from '#application/ports/store.ts';
+import type { Registration } from '#application/ports/accounts.ts';
+import type { DeviceSighting } from '#application/ports/devices.ts';
+import type { HotPaths, NewSignIn, PasswordTry } from '#application/ports/hot-paths.ts';
+import type { OutboxMessage } from '#application/ports/outbox.ts';
+import type { SessionWithProofs } from '#application/ports/sessions.ts';
+import type { NewTicket } from '#application/ports/tickets.ts';
 import type { AuditEvent, AuditEventType } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
 import { after } from '#domain/lifetimes.ts';

@@ -43,6 +43,17 @@ afterAll(async () => {
 });
 
 describe('a role of the service alone', () => {
+  it('is granted nothing by a role that owns nothing, which hears so', async () => {
+    const other = `latchkey_other_${randomBytes(4).toString('hex')}`;
+    await database.sql.unsafe(`create role ${other}`);
+    try {
+      const ran = await runLatchkey(['migrate', '--grant-to', other], address);
+      expect(ran).toMatchObject({ code: 1, complained: [expect.stringMatching(/granted nothing|permission denied/)] });
+    } finally {
+      await database.sql.unsafe(`drop role ${other}`);
+    }
+  });
+
   it('can start the service, sign people in, and do its maintenance', async () => {
     await migrate(address, new Date());
     const service = await startService({ database, address });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PasswordTry } from '#application/ports/store.ts';
+import type { PasswordTry } from '#application/ports/hot-paths.ts';
 import { after } from '#domain/lifetimes.ts';
 import { EVERYWHERE, type ThrottleKey } from '#domain/lockout.ts';
 import { openedForTests } from './opened.ts';
@@ -107,6 +107,16 @@ describe('looking an account up for a sign-in', () => {
     for (let network = 0; network < 40; network++) judged += await judgedOf(5, asked, from(`network ${network}`));
     expect(judged).toBe(EVERYWHERE.policy.maxAttempts);
     expect((await look(asked, from('another'))).tried).toMatchObject({ lockedUntil: null, isWithheld: true });
+  });
+
+  it('counts as wrong what was found to be wrong: an office that signs in at nine, all at once, is no botnet', async () => {
+    const device = sighting();
+    const from = (name: string) => look({ kind: 'email', canonical: `${name}@example.com` }, lanes(device.network), at, device);
+    const office = await Promise.all(Array.from({ length: 25 }, (_, index) => from(`desk${index}`)));
+    expect((await from('latecomer')).signals.accountsFromNetwork).toBe(0);
+    for (const { tried: counted } of office.slice(0, 20))
+      await here.store.hot.recordFailure([event('LOGIN_FAILED', at)], null, counted.lanes[1]);
+    expect((await from('next')).signals.accountsFromNetwork).toBe(20);
   });
 
   it('[V6.1.1] gives a device that shows its cookie a lane of its own, which no stranger locks and which locks', async () => {

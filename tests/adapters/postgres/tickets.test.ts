@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { HotPaths } from '#application/ports/store.ts';
+import type { HotPaths } from '#application/ports/hot-paths.ts';
 import { after } from '#domain/lifetimes.ts';
 import { openedForTests } from './opened.ts';
 import { account, auditTally, email, event, fifty, HOUR, hash, mail, registration, ticket } from './records.ts';

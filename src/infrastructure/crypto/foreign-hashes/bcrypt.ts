@@ -1,5 +1,4 @@
 import { createHmac, hash } from 'node:crypto';
-import { verify } from '@node-rs/bcrypt';
 import { type Check, type Form, tooCostly } from './form.ts';
 
 const MODULAR = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
@@ -23,7 +22,10 @@ function modular(text: string, prepare: (password: string) => string): Check | {
   const cost = MODULAR.exec(text)?.[1];
   if (cost === undefined || Number(cost) < 4) return { refused: 'The password hash looks like bcrypt, but is not complete.' };
   if (Number(cost) > MOST_COST) return tooCostly(`bcrypt of cost ${Number(cost)}`, String(MOST_COST));
-  return (password) => verify(prepare(password), text);
+  return async (password) => {
+    const { verify } = await import('@node-rs/bcrypt');
+    return await verify(prepare(password), text);
+  };
 }
 
 /** Version 1 hashes with SHA-256, version 2 with HMAC-SHA-256 under the salt's text; both hand base 64 on to bcrypt. */

@@ -5,8 +5,9 @@ import { adaptedBase64, base64, type Check, type Form, isSame, oddParts, tooCost
 const pbkdf2 = promisify(derive);
 const DJANGO = /^pbkdf2_(sha1|sha256)\$(\d{1,12})\$([^$]+)\$([A-Za-z0-9+/=]+)$/;
 const PASSLIB = /^\$pbkdf2(?:-(sha256|sha512))?\$(\d{1,12})\$([./A-Za-z0-9]+)\$([./A-Za-z0-9]+)$/;
-/** Django 6 does 1,200,000. */
+/** Django 6 does 1,200,000. A tag longer than the digest is derived block by block, each as costly as the first (RFC 8018 5.2). */
 const MOST_ITERATIONS = 2_000_000;
+const DIGEST_BYTES: Record<string, number> = { sha1: 20, sha256: 32, sha512: 64 };
 
 /** PBKDF2 (RFC 8018) as Django writes it, with the salt as text. */
 export const djangoPbkdf2: Form = (text) => {
@@ -45,6 +46,7 @@ function checkPbkdf2(digest: string, iterations: number, salt: Buffer | null, ta
     return { refused: 'The password hash looks like PBKDF2, but is not.' };
   const odd = oddParts(salt, tag);
   if (odd || salt === null || tag === null) return odd ?? { refused: '' };
-  if (iterations > MOST_ITERATIONS) return tooCostly(`PBKDF2 with ${iterations} iterations`, String(MOST_ITERATIONS));
+  const inAll = iterations * Math.ceil(tag.length / (DIGEST_BYTES[digest] ?? 1));
+  if (inAll > MOST_ITERATIONS) return tooCostly(`PBKDF2 with ${inAll} iterations`, String(MOST_ITERATIONS));
   return async (password) => isSame(await pbkdf2(password, salt, iterations, tag.length, digest), tag);
 }

@@ -1,0 +1,1 @@
+CREATE INDEX "sessions_reused" ON "sessions" USING btree ("account_id","revoked_at") WHERE revoked_reason = 'refresh-token-reused';

@@ -1,0 +1,1 @@
+ALTER TABLE "login_throttles" ADD COLUMN "judged_at" timestamp (3) with time zone;

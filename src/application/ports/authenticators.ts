@@ -1,0 +1,22 @@
+import type { PhoneNumber } from '#domain/phone.ts';
+import type { PasskeyDescriptor } from './passkeys.ts';
+
+export type Totp = { id: string; secret: string; sessionId: string; createdAt: Date; lastUsedAt: Date | null };
+
+export type Phone = { number: PhoneNumber; verifiedAt: Date; lastUsedAt: Date | null };
+
+export type Passkey = PasskeyDescriptor & {
+  id: string;
+  accountId: string;
+  publicKey: Buffer;
+  signCount: number;
+  name: string;
+  isBackupEligible: boolean;
+  isBackedUp: boolean;
+  createdAt: Date;
+  lastUsedAt: Date | null;
+  flaggedAt: Date | null;
+};
+
+/** What is enrolled, as its owner sees it. */
+export type Authenticators = { totp: Totp | null; phone: Phone | null; passkeys: Passkey[]; recoveryCodesLeft: number };

@@ -1,0 +1,258 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { connect } from '#infrastructure/postgres/connect.ts';
+import { SETTINGS } from '#src/settings.ts';
+import { expectProblem } from '#tests/support/api.ts';
+import { latchkeyProcess } from '#tests/support/command.ts';
+import { createDatabase, dropDatabase, inDatabase } from '#tests/support/database.ts';
+import { OTHER_PASSWORD, type Person, signIn, tryLogin } from '#tests/support/people.ts';
+import { signInWithTotp } from '#tests/support/second-factors.ts';
+import { startService, type TestService } from '#tests/support/service.ts';
+
+/**
+ * Databases as SQLAlchemy makes them, with hashes by passlib and argon2-cffi and secrets by python3-cryptography, moved with the statements of
+ * docs/migrate (ours to hold to their word).
+ */
+
+type OldPerson = Person & { name: string; totp_secret: string | null };
+
+const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
+const { fernet_key, people }: { fernet_key: string; people: OldPerson[] } = JSON.parse(read('tests/vectors/fastapi-sqlalchemy.json'));
+const old = (name: string) => {
+  const person = people.find((each) => each.name === name);
+  if (!person) throw new Error(`There is no ${name}`);
+  return person;
+};
+
+type Kind = {
+  page: string;
+  imported: number;
+  /** What the import says of those that it does not take. */
+  rejects: string[];
+  /** Who signs in with a code of the authenticator app; of them ada is an admin. */
+  withTotp: string[];
+  withPassword: string[];
+  bySms: string[];
+  unverified: string[];
+  suspended: string[];
+  /** What became of some accounts here. */
+  keeps: Record<string, object>;
+};
+
+const ALAN = { display_name: 'Алан Тьюринг', created_at: '2023-03-03T04:05:06.000Z' };
+const SAME_ADDRESS = 'same address';
+const NO_FORM = 'no form that is known';
+
+const KINDS: Kind[] = [
+  {
+    page: 'fastapi-sqlalchemy',
+    imported: 6,
+    rejects: [SAME_ADDRESS, 'username'],
+    withTotp: ['ada', 'grace'],
+    withPassword: ['alan'],
+    bySms: ['joan'],
+    unverified: ['edsger'],
+    suspended: ['barbara'],
+    keeps: { ada: { id: old('ada').id, username: 'ada', roles: ['admin'] }, alan: { id: old('alan').id, ...ALAN } },
+  },
+  {
+    page: 'microservice-rs256',
+    imported: 6,
+    rejects: [SAME_ADDRESS, NO_FORM],
+    withTotp: ['ada', 'grace'],
+    withPassword: ['alan', 'joan'],
+    bySms: [],
+    unverified: ['edsger'],
+    suspended: ['barbara'],
+    keeps: { ada: { id: old('ada').id, roles: ['admin', 'user'] }, alan: { id: old('alan').id, ...ALAN } },
+  },
+  {
+    page: 'native-and-cognito',
+    imported: 6,
+    rejects: [SAME_ADDRESS, NO_FORM],
+    withTotp: ['ada', 'grace'],
+    withPassword: ['alan'],
+    bySms: ['joan'],
+    unverified: ['edsger'],
+    suspended: ['barbara'],
+    keeps: { ada: { id: '00000000-0000-8000-8000-000000000001', roles: ['admin', 'user'] }, alan: ALAN },
+  },
+  {
+    page: 'roles-and-devices',
+    imported: 6,
+    rejects: [SAME_ADDRESS, NO_FORM],
+    withTotp: ['ada', 'grace'],
+    withPassword: ['alan'],
+    bySms: ['joan'],
+    unverified: ['edsger'],
+    suspended: ['barbara'],
+    keeps: {
+      ada: { id: old('ada').id, username: 'ada', display_name: 'Ada Lovelace', roles: ['admin'] },
+      grace: { username: 'grace', roles: ['staff', 'user'] },
+      alan: { id: old('alan').id, username: null, ...ALAN },
+    },
+  },
+];
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'latchkey-migrate-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** What makes the tables of that kind, where they are not those of the first. */
+function shapeOf(page: string): string {
+  const file = `tests/vectors/migrate/${page}.sql`;
+  return existsSync(new URL(`../../${file}`, import.meta.url)) ? read(file) : '';
+}
+
+type Report = { imported: number; already_there: number; rejected: number; reasons: Record<string, number> };
+
+/** Makes a database of that kind, writes its users to a file as the page says, and imports it. */
+async function move(service: TestService, page: string): Promise<Report> {
+  const server = inject('postgres');
+  const database = await createDatabase(server);
+  try {
+    const [, statement = ''] = /```sql\n(.*?)```/s.exec(read(`docs/migrate/${page}.md`)) ?? [];
+    const sql = connect(inDatabase(server, database), { max: 1, connection: { TimeZone: 'Asia/Kolkata' }, onnotice: () => {} });
+    await sql.unsafe(read('tests/vectors/fastapi-sqlalchemy.sql'));
+    const shape = shapeOf(page);
+    if (shape !== '') {
+      await sql.unsafe('alter table users rename to people; alter index users_pkey rename to people_pkey');
+      await sql.unsafe('alter table people drop constraint users_username_key');
+      await sql.unsafe(shape);
+    }
+    const rows = await sql.unsafe(`select user_line::text from (${statement}) as file (user_line)`);
+    await sql.end();
+    const [users, key] = [path.join(folder, `${page}.ndjson`), path.join(folder, 'old-fernet-key')];
+    writeFileSync(users, rows.map(({ user_line }) => `${user_line}\n`).join(''));
+    writeFileSync(key, `${fernet_key}\n`);
+    const { ended } = latchkeyProcess(service.database.address, ['users', 'import', users, '--fernet-key-file', key, '--json']);
+    return JSON.parse((await ended).out);
+  } finally {
+    await dropDatabase(server, database);
+  }
+}
+
+describe.each(KINDS)('from $page', ({ page, imported, rejects, withTotp, withPassword, bySms, unverified, suspended, keeps }) => {
+  let service: TestService;
+  let report: Report;
+  beforeAll(async () => {
+    service = await startService();
+    report = await move(service, page);
+  }, 60_000);
+  afterAll(() => service.stop());
+
+  it('takes all who can be taken, and says why not the others', () => {
+    expect(report).toMatchObject({ imported, already_there: 0, rejected: rejects.length });
+    expect(Object.keys(report.reasons)).toEqual(rejects.map((reason) => expect.stringContaining(reason)));
+  });
+
+  it('signs in who had an authenticator app, with the old password and its code, and seals the secret with a key of ours', async () => {
+    for (const name of withTotp) {
+      const { totp_secret, ...person } = old(name);
+      const { accessToken } = await signInWithTotp(service, { ...person, secret: totp_secret ?? '' });
+      const { body } = await service.api().get('/api/auth/me', accessToken);
+      expect(body.email.toLowerCase()).toBe(person.email.toLowerCase());
+      expect(body).toMatchObject(keeps[name] ?? {});
+      const [row] = await service.sql<{ password_hash: string; secret: string }[]>`
+        select password_hash, secret from accounts a join totp_authenticators t on t.account_id = a.id where a.id = ${body.id}`;
+      expect(row?.password_hash).toMatch(/^\$argon2id\$v=19\$m=7168,/);
+      expect(row?.secret).toMatch(/^gAAAA/);
+      expect(read('tests/vectors/fastapi-sqlalchemy.sql')).not.toContain(row?.secret);
+    }
+  });
+
+  it('signs in who has a password alone, in any script', async () => {
+    for (const name of withPassword) {
+      await signIn(service.api(), old(name));
+      const { body } = await tryLogin(service.api(), old(name));
+      expect(body.user).toMatchObject(keeps[name] ?? {});
+    }
+  });
+
+  it('keeps the unverified unverified, who is switched off out, and asks for the code by SMS where that was the second factor', async () => {
+    const api = service.api();
+    for (const name of unverified) expectProblem(await tryLogin(api, old(name)), 'email-not-verified');
+    for (const name of suspended) expectProblem(await tryLogin(api, old(name)), 'account-suspended');
+    for (const name of bySms) expect((await tryLogin(api, old(name))).body).toMatchObject({ status: 'mfa_required', methods: ['sms'] });
+  });
+});
+
+describe('from passkeys-and-cookies', () => {
+  it('takes all, and lets them in with a password that they set by mail', async () => {
+    const service = await startService();
+    try {
+      expect(await move(service, 'passkeys-and-cookies')).toMatchObject({ imported: 7, rejected: 1 });
+      const { id, email } = old('grace');
+      expectProblem(await tryLogin(service.api(), old('grace')), 'invalid-credentials');
+      await service.api().post('/api/auth/forgot-password', { email });
+      const token = await service.mail.token(email, 'reset-password');
+      await service.api().post('/api/auth/reset-password', { token, new_password: OTHER_PASSWORD });
+      const { accessToken } = await signIn(service.api(), { id, email, username: '', password: OTHER_PASSWORD });
+      expect((await service.api().get('/api/auth/me', accessToken)).body).toMatchObject({ id, created_at: '2022-02-03T04:05:06.123Z' });
+    } finally {
+      await service.stop();
+    }
+  }, 60_000);
+});
+
+describe('the pages of migration', () => {
+  const pages = readdirSync(new URL('../../docs/migrate/', import.meta.url)).map((file) => file.replace('.md', ''));
+  const kinds = [...KINDS.map(({ page }) => page), 'passkeys-and-cookies'];
+  const rowsOf = (page: string) => read(`docs/migrate/${page}.md`).matchAll(/^\| (.*?) \| (.*) \|$/gm);
+
+  it('are five, each in the index', () => {
+    expect(kinds.filter((page) => !pages.includes(page))).toEqual([]);
+    expect(kinds.filter((page) => !read('docs/migrate/README.md').includes(`(${page}.md)`))).toEqual([]);
+  });
+
+  it.each(kinds)('%s says of each column of a user that its statement reads, and of the sessions, what becomes of it', (page) => {
+    const text = read(`docs/migrate/${page}.md`);
+    const [, tables = ''] = /\n## Tables\n(.*?)\n## /s.exec(text) ?? [];
+    const rows = [...tables.matchAll(/^\| (.*?) \| (.*) \|$/gm)];
+    expect(rows.some(([, theirs = '', here = '']) => /sessions|tokens/.test(theirs) && here.startsWith('left'))).toBe(true);
+    const named = rows.map(([, theirs = '']) => theirs).join(' ');
+    const [, statement = ''] = /```sql\n(.*?)```/s.exec(text) ?? [];
+    const code = statement.replaceAll(/'[^']*'|--.*$/gm, '');
+    const [, users = ''] = /CREATE TABLE users \((.*?)\n\);/s.exec(shapeOf(page) || read('tests/vectors/fastapi-sqlalchemy.sql')) ?? [];
+    const columns = [...users.matchAll(/^ {2}([a-z_]+) [A-Z]/gm)].map(([, name = '']) => new RegExp(`\\b${name}\\b`));
+    const asked = columns.filter((column) => column.test(code));
+    expect(asked.length).toBeGreaterThan(4);
+    expect(asked.filter((column) => !column.test(named))).toEqual([]);
+  });
+
+  it('name paths that answer here', async () => {
+    const service = await startService();
+    const statusOf = async (method: string, url: string) => {
+      const answer = await fetch(`${service.origin}${url.replace('{id}', randomUUID())}`, { method });
+      await answer.text();
+      return answer.status;
+    };
+    try {
+      expect(await statusOf('POST', '/api/v1/auth/no-such-path')).toBe(404);
+      for (const page of kinds) {
+        const paths = [...rowsOf(page)].flatMap(([, theirs = '', here = '']) => {
+          const [, method, url] = /^`(GET|POST|DELETE) (\/\S+)`$/.exec(theirs) ?? [];
+          return method && url && !here.startsWith('gone') ? [{ method, url }] : [];
+        });
+        expect(paths.length, page).toBeGreaterThan(5);
+        for (const { method, url } of paths) expect(await statusOf(method, url), `${page}: ${method} ${url}`).not.toBe(404);
+      }
+    } finally {
+      await service.stop();
+    }
+  });
+
+  it.each(kinds)('%s names settings that there are', (page) => {
+    const known = (name: string) => Object.hasOwn(SETTINGS, name);
+    const ours = [...rowsOf(page)].flatMap(([, , here = '']) =>
+      [...here.matchAll(/`([A-Z][A-Z0-9_]+)(?:=[^`]*)?`/g)].map(([, name = '']) => name),
+    );
+    expect(ours.length).toBeGreaterThan(5);
+    expect(ours.filter((name) => !known(name))).toEqual([]);
+  });
+});

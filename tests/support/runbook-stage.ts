@@ -1,0 +1,328 @@
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, request } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type MailServer, mailServer, selfSigned } from './mail-server.ts';
+import { until } from './until.ts';
+
+/**
+ * Where the commands of docs/runbooks run: the service in production mode behind HTTPS, with a PostgreSQL that archives its log, a Redis with
+ * a password and a mail server, all of it its own. What the pages take for granted (docs/runbooks/README.md) is set here.
+ */
+export type Stage = {
+  /** The service without its proxy: what is sent here comes from where `x-forwarded-for` says. */
+  origin: string;
+  folder: string;
+  mail(): MailServer;
+  stopRedis(): Promise<void>;
+  stopMail(): Promise<void>;
+  sql(statement: string): string;
+  /** @returns what it printed @throws with what it printed, when it fails */
+  latchkey(args: string[], input?: string): string;
+  /** Runs a script in bash, which stops at the first command that fails. */
+  run(script: string): Promise<{ code: number | null; said: string }>;
+  stop(): Promise<void>;
+};
+
+const REPOSITORY = path.resolve(import.meta.dirname, '../..');
+const POSTGRES_PROGRAMS = ['initdb', 'pg_ctl', 'pg_basebackup', 'pg_verifybackup'];
+const LONGEST_SCRIPT_MS = 280_000;
+
+/** Where PostgreSQL's own programs lie: on PATH, or where Debian puts them. */
+export function postgresPrograms(): string | null {
+  const debian = '/usr/lib/postgresql';
+  const versions = existsSync(debian) ? readdirSync(debian).map((version) => path.join(debian, version, 'bin')) : [];
+  const folders = [...versions.sort().reverse(), ...(process.env['PATH'] ?? '').split(':')];
+  return (
+    folders.find((folder) => POSTGRES_PROGRAMS.every((name) => spawnSync(path.join(folder, name), ['--version']).status === 0)) ?? null
+  );
+}
+
+export async function runbookStage(programs: string): Promise<Stage> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-runbook-'));
+  chmodSync(folder, 0o755); // PostgreSQL runs as another user than root
+  const at = (name: string) => path.join(folder, name);
+  const databaseUser = unprivilegedUser();
+  for (const name of ['work', 'secrets', 'backups', 'wal', 'postgres']) {
+    mkdirSync(at(name), { mode: 0o700 });
+    if (databaseUser && name !== 'secrets' && name !== 'work') chownSync(at(name), databaseUser.uid, databaseUser.gid);
+  }
+  const [web = 0, service = 0, postgres = 0, standby = 0, restored = 0, redis = 0, smtp = 0] = await freePorts(7);
+  const issuer = `https://localhost:${web}`;
+  const pgPassword = 'a password of this test';
+  const asPostgres = databaseUser ? ['setpriv', `--reuid=${databaseUser.uid}`, `--regid=${databaseUser.gid}`, '--clear-groups'] : ['env'];
+
+  const settings = {
+    NODE_ENV: 'production',
+    ISSUER: issuer,
+    FRONTEND_URL: issuer,
+    TRUST_PROXY: '127.0.0.1',
+    KEYS_DIR: at('secrets/keys'),
+    DATA_DIR: at('work'),
+    SECRET_KEY_FILE: at('secrets/secret-key'),
+    FERNET_KEY_FILE: at('secrets/fernet-key'),
+    REDIS_URL_FILE: at('secrets/redis-url'),
+    EMAIL_PROVIDER: 'smtp',
+    SMTP_HOST: 'localhost',
+    SMTP_PORT: String(smtp),
+    SMTP_TLS: 'off',
+    EMAILS_FROM_EMAIL: 'no-reply@example.com',
+    SMS_MFA: 'false',
+    LOG_LEVEL: 'error',
+    ARGON2_MEMORY_KIB: '7168',
+    ARGON2_TIME_COST: '1',
+    REFRESH_REUSE_GRACE_SECONDS: '0',
+    RATE_LIMIT_PER_IP: '100000/minute',
+    RATE_LIMIT_LOGIN: '100000/minute',
+    RATE_LIMIT_PASSWORD_RESET: '1000/minute',
+  };
+  const environment = {
+    PATH: `${programs}:${path.dirname(process.execPath)}:${process.env['PATH']}`,
+    HOME: at('work'),
+    LC_ALL: 'C.UTF-8',
+    ...settings,
+    SECRETS: at('secrets'),
+    BACKUPS: at('backups'),
+    PGHOST: 'localhost',
+    PGPORT: String(postgres),
+    PGUSER: 'postgres',
+    PGDATABASE: 'latchkey',
+    PGPASSWORD: pgPassword,
+    PGDATA: at('postgres/data'),
+    STANDBY: at('postgres/standby'),
+    STANDBY_PORT: String(standby),
+    RESTORED: at('postgres/restored'),
+    RESTORED_PORT: String(restored),
+    WAL_ARCHIVE: at('wal'),
+    REDIS_HOST: 'localhost',
+    REDIS_PORT: String(redis),
+    CURL_CA_BUNDLE: at('work/ca.pem'),
+    SMOKE: at('work/smoke.json'),
+    ADMIN_HEADER: at('work/admin-header'),
+  };
+
+  const latchkey = (args: string[], input = '', more: Record<string, string> = {}) => {
+    const env = { ...environment, DATABASE_URL_FILE: at('secrets/database-url'), ...more };
+    const options = { env, input, encoding: 'utf8' as const, cwd: at('work') };
+    return execFileSync(process.execPath, [path.join(REPOSITORY, 'src/cli/latchkey.ts'), ...args], options);
+  };
+  const sql = (statement: string) => execFileSync('psql', ['-XAtqc', statement], { env: environment, encoding: 'utf8' }).trim();
+
+  const urls = ['--database-url', `postgres://latchkey@localhost:${postgres}/latchkey`, '--redis-url', `redis://localhost:${redis}`];
+  const bare = { PATH: environment.PATH, KEYS_DIR: at('secrets/keys') };
+  execFileSync(process.execPath, [path.join(REPOSITORY, 'src/cli/latchkey.ts'), 'setup', '--secrets', at('secrets'), ...urls], {
+    env: bare,
+    cwd: at('work'),
+  });
+  ageTheNextKey(at('secrets/keys/manifest.json'));
+  const redisPassword = readFileSync(at('secrets/redis-password'), 'utf8');
+
+  const { key, cert } = selfSigned();
+  writeFileSync(at('work/ca.pem'), cert);
+  const front = createHttpsServer({ key, cert, minVersion: 'TLSv1.2' }, (incoming, outgoing) => {
+    const headers = { ...incoming.headers, 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'https' };
+    const onward = request({ port: service, host: '127.0.0.1', method: incoming.method, path: incoming.url, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(outgoing);
+    });
+    onward.on('error', () => outgoing.writeHead(502).end());
+    incoming.pipe(onward);
+  });
+  await new Promise<void>((resolve) => front.listen(web, resolve));
+
+  let mail = await mailServer({ port: smtp, disabledCommands: ['STARTTLS'] });
+  let redisServer = await startRedis(redis, redisPassword);
+  startPostgres();
+  const archived = `${at('wal')}/%f`;
+  sql(`alter system set archive_command = 'cmp -s %p ${archived} || { test ! -f ${archived} && cp %p ${archived}; }'`);
+  sql('select pg_reload_conf()');
+  latchkey(['migrate', '--grant-to', 'latchkey'], '', {
+    DATABASE_URL_FILE: '',
+    DATABASE_URL: `postgres://postgres:${encodeURIComponent(pgPassword)}@localhost:${postgres}/latchkey`,
+  });
+  let child: ChildProcess | null = null;
+  await startService();
+
+  const repairs: Record<string, () => Promise<void>> = {
+    '/restart_latchkey': async () => {
+      await stopService();
+      await startService();
+    },
+    '/start_redis': async () => {
+      redisServer = await startRedis(redis, redisPassword);
+    },
+    '/repair_mail': async () => {
+      mail = await mailServer({ port: smtp, disabledCommands: ['STARTTLS'] });
+    },
+  };
+  const control = createServer((incoming, outgoing) => {
+    const repair = repairs[incoming.url ?? ''];
+    if (!repair) return void outgoing.writeHead(404).end();
+    repair().then(
+      () => outgoing.end(),
+      (error: unknown) => outgoing.writeHead(500).end(String(error)),
+    );
+  });
+  await new Promise<void>((resolve) => control.listen(0, '127.0.0.1', resolve));
+  const controlPort = (control.address() as AddressInfo).port;
+  const ask = (name: string) => `${name}() { curl -sS --fail-with-body -X POST http://127.0.0.1:${controlPort}/${name}; }`;
+  const prelude = [
+    'set -euo pipefail',
+    `latchkey() { DATABASE_URL_FILE="\${DATABASE_URL_FILE:-$SECRETS/database-url}" '${process.execPath}' '${REPOSITORY}/src/cli/latchkey.ts' "$@"; }`,
+    ...['restart_latchkey', 'start_redis', 'repair_mail'].map(ask),
+    `as_postgres() { (cd / && ${asPostgres.join(' ')} "$@"); }`,
+    ...functionsOfReadme(),
+  ].join('\n');
+
+  function startPostgres(): void {
+    const [program = 'env', ...as] = asPostgres;
+    const postgresql = (name: string, ...args: string[]) =>
+      execFileSync(program, [...as, path.join(programs, name), ...args], {
+        env: environment,
+        stdio: ['ignore', 'ignore', 'inherit'],
+        cwd: '/',
+      });
+    writeFileSync(at('postgres/password'), pgPassword, { mode: 0o644 });
+    const data = environment.PGDATA;
+    postgresql(
+      'initdb',
+      '-D',
+      data,
+      '-U',
+      'postgres',
+      '-A',
+      'scram-sha-256',
+      `--pwfile=${at('postgres/password')}`,
+      '-E',
+      'UTF8',
+      '--locale=C',
+    );
+    const conf = [
+      `port = ${postgres}`,
+      "listen_addresses = 'localhost'",
+      `unix_socket_directories = '${at('postgres')}'`,
+      'fsync = off',
+      'max_connections = 60',
+      'archive_mode = on',
+    ];
+    writeFileSync(path.join(data, 'postgresql.conf'), `${conf.join('\n')}\n`, { flag: 'a' });
+    postgresql('pg_ctl', '-D', data, '-l', at('postgres/log'), '-w', 'start');
+    const rolePassword = readFileSync(at('secrets/postgres/password'), 'utf8');
+    const start = (statement: string) =>
+      execFileSync('psql', ['-XAtqc', statement, '-d', 'postgres'], { env: environment, stdio: ['ignore', 'ignore', 'inherit'] });
+    start(`create role latchkey login password '${rolePassword}'`);
+    start('create database latchkey');
+  }
+
+  async function startService(): Promise<void> {
+    const env = { ...environment, DATABASE_URL_FILE: at('secrets/database-url'), PORT: String(service), HOST: '127.0.0.1' };
+    const started = spawn(process.execPath, ['src/main.ts'], { env, cwd: REPOSITORY, stdio: ['ignore', 'ignore', 'pipe'] });
+    child = started;
+    let said = '';
+    started.stderr?.on('data', (chunk: Buffer) => {
+      said += chunk;
+    });
+    await until(
+      'the service answers',
+      async () => {
+        if (started.exitCode !== null) throw new Error(`it ended: ${said}`);
+        return (await fetch(`http://127.0.0.1:${service}/health/ready`).catch(() => null))?.status === 200;
+      },
+      30,
+    );
+  }
+
+  async function stopService(): Promise<void> {
+    if (!child || child.exitCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    const [code] = await ended;
+    if (code !== 0) throw new Error(`the service ended with ${code}`);
+  }
+
+  return {
+    origin: `http://localhost:${service}`,
+    folder,
+    mail: () => mail,
+    stopRedis: () => stopChild(redisServer),
+    stopMail: () => mail.stop(),
+    sql,
+    latchkey: (args, input) => latchkey(args, input),
+    run: (script) =>
+      new Promise((resolve, reject) => {
+        const file = at('work/page.sh');
+        writeFileSync(file, `${prelude}\n${script}`);
+        const env = { ...environment, REDISCLI_AUTH: redisPassword };
+        const bash = spawn('bash', [file], { env, cwd: at('work'), stdio: ['ignore', 'pipe', 'pipe'], timeout: LONGEST_SCRIPT_MS });
+        let said = '';
+        for (const stream of [bash.stdout, bash.stderr]) {
+          stream.on('data', (chunk: Buffer) => {
+            said += chunk;
+          });
+        }
+        bash.once('error', reject);
+        bash.once('close', (code) => resolve({ code, said }));
+      }),
+    async stop() {
+      await stopService().catch(() => {});
+      control.close();
+      front.close();
+      front.closeAllConnections();
+      await mail.stop().catch(() => {});
+      await stopChild(redisServer);
+      const [program = 'env', ...as] = asPostgres;
+      for (const data of [environment.PGDATA, environment.STANDBY, environment.RESTORED])
+        spawnSync(program, [...as, path.join(programs, 'pg_ctl'), '-D', data, '-m', 'immediate', 'stop'], { cwd: '/' });
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** PostgreSQL refuses to run as root. */
+function unprivilegedUser(): { uid: number; gid: number } | null {
+  if (process.getuid?.() !== 0) return null;
+  const idOf = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
+  return { uid: idOf('-u'), gid: idOf('-g') };
+}
+
+/** As it is where keys were made long enough ago to sign. */
+function ageTheNextKey(manifest: string): void {
+  const { next, ...rest } = JSON.parse(readFileSync(manifest, 'utf8'));
+  writeFileSync(manifest, JSON.stringify({ ...rest, next: { ...next, published_at: new Date(Date.now() - 3_600_000).toISOString() } }));
+}
+
+/** Those that are the same in every installation, in the words of the page. */
+function functionsOfReadme(): string[] {
+  const page = readFileSync(path.join(REPOSITORY, 'docs/runbooks/README.md'), 'utf8');
+  return page.split('\n').filter((line) => /^(admin|audit_verify|ready|smoke|within)\(\) \{/.test(line));
+}
+
+async function startRedis(port: number, password: string): Promise<ChildProcess> {
+  const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--requirepass', password];
+  const started = spawn(process.env['REDIS_SERVER'] ?? 'redis-server', options, { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise<void>((resolve, reject) => {
+    started.once('error', reject);
+    started.once('exit', () => reject(new Error('redis-server does not start')));
+    started.stdout?.on('data', (text) => String(text).includes('eady to accept connections') && resolve());
+  });
+  return started;
+}
+
+async function stopChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createTcpServer());
+  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
