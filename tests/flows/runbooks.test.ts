@@ -5,6 +5,7 @@ import { newEmail, PASSWORD } from '#tests/support/people.ts';
 import { has } from '#tests/support/programs.ts';
 import { postgresPrograms, runbookStage, type Stage } from '#tests/support/runbook-stage.ts';
 import { totpCode } from '#tests/support/totp.ts';
+import { until } from '#tests/support/until.ts';
 
 /**
  * Every `sh` block of docs/runbooks, in order, against a service that runs: what a page says on a bad day was walked through. What comes
@@ -97,6 +98,10 @@ const WALK: Page[] = [
   {
     name: 'mail-stuck',
     async before() {
+      await until(
+        'what came before is delivered',
+        () => stage.latchkey(['outbox', 'list', '--state', 'waiting', '--json']).trim() === '[]',
+      );
       await stage.stopMail();
       await post('forgot-password', { email: account().email });
     },

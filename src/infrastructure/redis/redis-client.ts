@@ -1,7 +1,5 @@
 import { Cluster, Redis } from 'ioredis';
 
-/** Above the pauses of a busy event loop (its timers fire before its sockets are read), well below the promised 500 ms. */
-const COMMAND_TIMEOUT_MS = 200;
 /** A peer that vanished without a word (failover, cable) is given up after this and connected to anew. */
 const SOCKET_TIMEOUT_MS = 1000;
 const CONNECT_TIMEOUT_MS = 500;
@@ -41,7 +39,6 @@ function commonOptions(ca: string | undefined) {
   return {
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false, // a draw that was lost may have been counted: it is not made twice
-    commandTimeout: COMMAND_TIMEOUT_MS,
     socketTimeout: SOCKET_TIMEOUT_MS,
     connectTimeout: CONNECT_TIMEOUT_MS,
     connectionName: 'latchkey',

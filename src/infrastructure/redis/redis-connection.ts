@@ -2,7 +2,10 @@ import { DependencyDown } from '#application/ports/errors.ts';
 import type { Dependency } from '#application/ports/services.ts';
 import { seldom } from '#infrastructure/schedule/seldom.ts';
 import { isOpen, type RedisAddress, type RedisClient, redisClient } from './redis-client.ts';
+import { within } from './within.ts';
 
+/** Well below the promised 500 ms. */
+const ANSWER_MS = 200;
 /** How long nobody asks after a failure; then one caller tries. */
 const OPEN_MS = 500;
 const REPORT_EVERY_MS = 10_000;
@@ -44,7 +47,7 @@ export async function openRedis(
 
   async function send<T>(work: (redis: RedisClient) => Promise<T>): Promise<T> {
     if (!isOpen(redis)) throw new Error(`no connection to redis (${redis.status})`);
-    return await work(redis);
+    return await within(ANSWER_MS, work(redis));
   }
 
   async function run<T>(work: (redis: RedisClient) => Promise<T>): Promise<T> {

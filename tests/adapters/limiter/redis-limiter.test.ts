@@ -175,6 +175,16 @@ describe('The limiter in Redis', () => {
 });
 
 describe('[V16.5.2] Without Redis, the limiter', () => {
+  it('is not what a process has that was held up itself', async () => {
+    const errors: unknown[] = [];
+    const limiter = limiterOn(await open((error) => errors.push(error)), 'held-up');
+    await limiter.take(login, 'refuse');
+    const drawn = limiter.take(login, 'refuse');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600); // nothing of this process goes on: longer than anybody waits
+    expect(await drawn).toMatchObject({ allowed: true });
+    expect(errors).toEqual([]);
+  });
+
   const clock = { now: () => new Date() };
 
   it('refuses in under 500 ms when Redis is frozen, then at once, and works again by itself', async () => {
