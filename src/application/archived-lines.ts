@@ -1,9 +1,6 @@
-import type { AuditRow, Seal } from './ports/audit-trail.ts';
+import { type AuditRow, type Seal, UnreadableArchive } from './ports/audit-trail.ts';
 
 /** The lines of an archive: events as they were sealed, and seals. */
-
-/** A line that is none of ours. */
-export class StrangeLine extends Error {}
 
 export function sealLine({ lastPosition, lastId, keyId, sealedAt, ...seal }: Seal): string {
   return JSON.stringify({
@@ -20,7 +17,7 @@ export function sealLine({ lastPosition, lastId, keyId, sealedAt, ...seal }: Sea
   });
 }
 
-/** @throws StrangeLine */
+/** @throws UnreadableArchive */
 export async function* sealsIn(lines: AsyncIterable<string>): AsyncGenerator<Seal> {
   for await (const line of lines) {
     const seal = parsed(line);
@@ -39,7 +36,7 @@ export async function* sealsIn(lines: AsyncIterable<string>): AsyncGenerator<Sea
   }
 }
 
-/** @throws StrangeLine */
+/** @throws UnreadableArchive */
 export async function* rowsIn(lines: AsyncIterable<string>): AsyncGenerator<AuditRow> {
   for await (const line of lines) {
     const { id, position, occurred_at: occurredAt } = parsed(line);
@@ -52,11 +49,11 @@ function parsed(line: string): Record<string, unknown> {
     const value: unknown = JSON.parse(line);
     if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
   } catch {}
-  throw new StrangeLine(`this line is no JSON object: ${line.slice(0, 80)}`);
+  throw new UnreadableArchive(`this line is no JSON object: ${line.slice(0, 80)}`);
 }
 
 function instant(text: unknown): Date {
   const at = new Date(String(text));
-  if (Number.isNaN(at.getTime())) throw new StrangeLine(`this is no instant: ${String(text).slice(0, 80)}`);
+  if (Number.isNaN(at.getTime())) throw new UnreadableArchive(`this is no instant: ${String(text).slice(0, 80)}`);
   return at;
 }

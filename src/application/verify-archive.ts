@@ -1,7 +1,7 @@
-import { rowsIn, StrangeLine, sealsIn } from './archived-lines.ts';
+import { rowsIn, sealsIn } from './archived-lines.ts';
 import type { AuditChain } from './audit-chain.ts';
 import { filesOf, type Manifest, manifestIn } from './audit-manifest.ts';
-import type { ArchivedFile, ArchiveStore } from './ports/audit-trail.ts';
+import { type ArchivedFile, type ArchiveStore, UnreadableArchive } from './ports/audit-trail.ts';
 import { type Broken, prover, rowQueue } from './prove-rows.ts';
 
 export type ArchiveVerdict = { broken: Broken | null; manifest: Manifest | null };
@@ -16,21 +16,21 @@ export function verifyArchive({ store, chain, onProgress = () => {} }: VerifyArc
   return async (month: string): Promise<ArchiveVerdict> => {
     const changed = (why: string): ArchiveVerdict => ({ broken: { what: 'archive-changed', month, why }, manifest: null });
     const names = filesOf(month);
-    const text = await store.readText(names.manifest);
-    if (text === null) return changed(`there is no ${names.manifest}`);
-    const manifest = manifestIn(text, chain);
-    if ('why' in manifest) return { broken: { ...manifest, month }, manifest: null };
-    if (manifest.month !== month) return changed(`its manifest is of ${manifest.month}`);
-    const [events, seals] = [await store.read(names.events), await store.read(names.seals)];
-    if (!events || !seals) return changed(`there is no ${events ? names.seals : names.events}`);
     try {
+      const text = await store.readText(names.manifest);
+      if (text === null) return changed(`there is no ${names.manifest}`);
+      const manifest = manifestIn(text, chain);
+      if ('why' in manifest) return { broken: { ...manifest, month }, manifest: null };
+      if (manifest.month !== month) return changed(`its manifest is of ${manifest.month}`);
+      const [events, seals] = [await store.read(names.events), await store.read(names.seals)];
+      if (!events || !seals) return changed(`there is no ${events ? names.seals : names.events}`);
       const broken =
         (await provedBroken(chain, manifest, rowQueue(rowsIn(events.lines)), sealsIn(seals.lines), onProgress)) ??
         sumsBroken(month, events.sums(), manifest.events) ??
         sumsBroken(month, seals.sums(), manifest.seals);
       return { broken, manifest };
     } catch (error) {
-      if (error instanceof StrangeLine || isUnreadable(error)) return changed(error.message);
+      if (error instanceof UnreadableArchive) return changed(error.message);
       throw error;
     }
   };
@@ -70,9 +70,4 @@ function sumsBroken(month: string, found: ArchivedFile, said: ArchivedFile): Bro
     if (found[key] !== said[key]) return { what: 'archive-changed', month, why: `${said.name}: ${key} is ${found[key]}, not ${said[key]}` };
   }
   return null;
-}
-
-/** What zlib says of a file that is cut off or damaged. */
-function isUnreadable(error: unknown): error is Error {
-  return error instanceof Error && 'code' in error && String(error.code).startsWith('Z_');
 }

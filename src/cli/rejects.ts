@@ -20,8 +20,9 @@ export type Rejects = {
  * password hashes.
  */
 export async function openRejects(file: string, out: Output): Promise<Rejects> {
-  const handle: FileHandle = await open(file, 'w', 0o600);
-  await handle.chmod(0o600); // one that was there keeps its mode otherwise
+  // A file of its own: one that was there may be a link to elsewhere, or be open in a process that must not read these.
+  await rm(file, { force: true });
+  const handle: FileHandle = await open(file, 'wx', 0o600);
   const counts = new Map<string, number>();
   let count = 0;
   return {

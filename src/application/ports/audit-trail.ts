@@ -58,11 +58,15 @@ export interface ArchiveStore {
   /** Writes lines, gzipped. */
   write(name: string, lines: AsyncIterable<string>): Promise<ArchivedFile>;
   writeText(name: string, text: string): Promise<void>;
-  /** @returns null when there is no such file; `sums` speaks once all lines were read */
+  /** @returns null when there is no such file; `sums` speaks once all lines were read @throws UnreadableArchive while they are */
   read(name: string): Promise<{ lines: AsyncIterable<string>; sums(): ArchivedFile } | null>;
+  /** @throws UnreadableArchive */
   readText(name: string): Promise<string | null>;
   list(): Promise<string[]>;
 }
+
+/** A file of an archive that we never wrote: cut off, damaged, or made to fill the memory of who reads it. */
+export class UnreadableArchive extends Error {}
 
 /** Events of an archive in a table of their own, for an auditor to query. */
 export interface RestoredTable {

@@ -35,6 +35,7 @@ export type OperationsNeeds = { dependencies: Dependency[]; isStopping: () => bo
 export function operationRoutes({ dependencies, isStopping, keys, issuer }: OperationsNeeds): Route[] {
   const common = { method: 'GET', tag: 'Operations', access: 'public', neverBlocked: true, problems: [] } as const;
   const alive = Buffer.from('{"status":"ok"}');
+  const look = shared(() => Promise.all(dependencies.map(async (dependency) => ({ ...dependency, state: await dependency.check() }))));
   const live = (path: string) =>
     route({
       ...common,
@@ -65,7 +66,7 @@ export function operationRoutes({ dependencies, isStopping, keys, issuer }: Oper
         503: { description: 'A dependency that it cannot do without is down, or it is stopping', schema: Readiness },
       },
       async handler() {
-        const states = await Promise.all(dependencies.map(async (dependency) => ({ ...dependency, state: await dependency.check() })));
+        const states = await look();
         const isDown = states.some(({ state, optional }) => state === 'down' && !optional);
         const status = isStopping() ? 'stopping' : isDown ? 'not-ready' : 'ready';
         const body = { status, dependencies: Object.fromEntries(states.map(({ name, state }) => [name, state])) };
@@ -100,6 +101,17 @@ export function operationRoutes({ dependencies, isStopping, keys, issuer }: Oper
       },
     }),
   ];
+}
+
+/** One look at a time, for everybody who asks meanwhile: a flood of questions costs the dependencies one. */
+function shared<T>(look: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | undefined;
+  return () => {
+    running ??= look().finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
 }
 
 /**

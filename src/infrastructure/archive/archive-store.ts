@@ -5,7 +5,11 @@ import path from 'node:path';
 import { type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
-import type { ArchivedFile, ArchiveStore } from '#application/ports/audit-trail.ts';
+import { type ArchivedFile, type ArchiveStore, UnreadableArchive } from '#application/ports/audit-trail.ts';
+
+/** Many times what an event, a seal (32 bytes for each of its events) or a manifest may have. */
+const LONGEST = 1024 * 1024;
+const TOO_LONG = `a line of more than ${LONGEST} characters`;
 
 /** Whole files under names: what a folder and a bucket have in common. */
 export type Files = {
@@ -54,13 +58,31 @@ export function archiveStore(files: Files): ArchiveStore {
       const unzipped = createGunzip();
       // An error on the way reaches whoever reads the lines.
       pipeline(opened, sums.ofBytes, unzipped).catch((error) => unzipped.destroy(error));
-      return { lines: sums.readLines(unzipped), sums: sums.sums };
+      return { lines: whole(name, sums.readLines(unzipped)), sums: sums.sums };
     },
     async readText(name) {
       const opened = await files.open(name);
-      return opened && Buffer.concat(await opened.toArray()).toString();
+      if (!opened) return null;
+      let text = '';
+      for await (const chunk of opened.setEncoding('utf8')) {
+        text += chunk;
+        if (text.length > LONGEST) throw unreadable(name, TOO_LONG);
+      }
+      return text;
     },
   };
+}
+
+const unreadable = (name: string, why: string) => new UnreadableArchive(`${name}: ${why}`);
+
+/** Lines, or what zlib says of a file that is cut off or damaged. */
+async function* whole(name: string, lines: AsyncIterable<string>): AsyncGenerator<string> {
+  try {
+    yield* lines;
+  } catch (error) {
+    const isDamaged = error instanceof Error && 'code' in error && String(error.code).startsWith('Z_');
+    throw isDamaged ? unreadable(name, error.message) : error;
+  }
 }
 
 /** Counts and hashes what passes. The sums speak once everything has passed. */
@@ -81,6 +103,7 @@ function summing(name: string) {
       for await (const chunk of text.setEncoding('utf8')) {
         const lines = (rest + chunk).split('\n');
         rest = lines.pop() ?? '';
+        if (rest.length > LONGEST) throw unreadable(name, TOO_LONG);
         for (const line of lines) {
           counted.count++;
           ofText.update(`${line}\n`);
