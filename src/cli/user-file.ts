@@ -17,6 +17,9 @@ export type Entry = {
 
 export const MOST_LINE_BYTES = 64 * 1024;
 
+/** What spreadsheets take for a formula, with the apostrophes that an export puts before it. */
+export const FORMULA = /^'*[=+\-@\t\r]/;
+
 /** Reads a file of users as a stream. @param onRead is told how much of the file has been read, from 0 to 1 @throws when the header of a CSV is not one */
 export async function* readUsers(file: string, format: Format, onRead: (share: number) => void): AsyncGenerator<Entry> {
   const { size } = await stat(file);
@@ -60,7 +63,8 @@ async function* csvEntries(lines: AsyncIterable<Line>): AsyncGenerator<Entry> {
   }
 }
 
-function fieldOf(name: string, cell: string): unknown {
+function fieldOf(name: string, written: string): unknown {
+  const cell = written.startsWith("'") && FORMULA.test(written) ? written.slice(1) : written;
   if (cell === '') return null;
   if (name === 'roles') return cell.split(/[\s;]+/);
   if (name !== 'email_verified') return cell;

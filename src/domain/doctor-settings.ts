@@ -81,7 +81,21 @@ function unused(settings: Settings, given: ReadonlySet<string>): [name: string, 
     [isAlone, ['REDIS_CA'], noRedis],
     [given.has('JWT_PRIVATE_KEY'), ['KEYS_DIR'], 'yet JWT_PRIVATE_KEY is there, and wins'],
     [!given.has('JWT_PRIVATE_KEY') && !settings.AWS_SSM_ENABLED, ['JWT_PUBLIC_KEY'], 'yet there is no JWT_PRIVATE_KEY'],
-    [!settings.SMS_MFA, ['SMS_DEFAULT_COUNTRY', 'SMS_COUNTRIES'], 'yet SMS_MFA is false'],
+    [
+      !settings.SMS_MFA,
+      ['SMS_DEFAULT_COUNTRY', 'SMS_COUNTRIES', 'SMS_MAX_PER_DAY', 'RATE_LIMIT_SMS_NUMBER', 'RATE_LIMIT_SMS_PREFIX', 'RATE_LIMIT_SMS_TOTAL'],
+      'yet SMS_MFA is false',
+    ],
+    [
+      !given.has('LEGACY_JWKS_URL') && !given.has('LEGACY_HS256_SECRET'),
+      ['LEGACY_TOKENS_UNTIL', 'LEGACY_ISSUER', 'LEGACY_AUDIENCE', 'LEGACY_ACCESS_CLAIM', 'LEGACY_SUBJECT'],
+      'yet neither LEGACY_JWKS_URL nor LEGACY_HS256_SECRET is',
+    ],
+    [
+      !given.has('OTEL_EXPORTER_OTLP_ENDPOINT'),
+      ['OTEL_EXPORTER_OTLP_HEADERS', 'OTEL_TRACES_SAMPLER_ARG'],
+      'yet there is no OTEL_EXPORTER_OTLP_ENDPOINT',
+    ],
     [
       settings.AUTH_PROVIDER === 'native' && !settings.COGNITO_MIGRATE,
       ['COGNITO_USER_POOL_ID', 'COGNITO_CLIENT_ID', 'COGNITO_CLIENT_SECRET', 'COGNITO_ENDPOINT', 'COGNITO_TIMEOUT_MS'],

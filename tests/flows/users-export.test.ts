@@ -57,6 +57,30 @@ describe('users export', () => {
     }
   });
 
+  it('[V1.2.10] as CSV has no cell that a spreadsheet takes for a formula, and comes back as it was', async () => {
+    const database = await testDatabase();
+    const names = ['=cmd|1', '+49 30', '-1', '@sum', "'=1", "''@x", "'quoted'", "O'Hara", '="a",b'];
+    const alone = await startService({ database });
+    const elsewhere = await startService();
+    try {
+      for (const name of names) {
+        const { id } = await registeredPerson(alone);
+        await alone.sql`update accounts set display_name = ${name} where id = ${id}`;
+      }
+      const file = fileNamed('formulas.csv');
+      expect((await exporting(file, {}, database.address)).code).toBe(0);
+      expect(readFileSync(file, 'utf8')).not.toMatch(/(^|,)"?[=+\-@\t]/m);
+      const { code, err } = await latchkeyProcess(elsewhere.database.address, ['users', 'import', file]).ended;
+      expect(code, err).toBe(0);
+      const rows = await elsewhere.sql<{ name: string }[]>`select display_name as name from accounts`;
+      expect(rows.map(({ name }) => name).sort()).toEqual(names.toSorted());
+    } finally {
+      await alone.stop();
+      await elsewhere.stop();
+      await database.drop();
+    }
+  });
+
   it('leaves a file alone that is there, and nothing where it fails', async () => {
     const file = fileNamed('mine.ndjson');
     writeFileSync(file, 'mine');
