@@ -25,7 +25,8 @@ export async function start(config: Config): Promise<Running> {
   if (config.fromSsm.length > 0) log.info({ settings: config.fromSsm }, 'read from SSM');
   const database = await openDatabaseServer(config, log);
   try {
-    await migrate(database.address, new Date());
+    // Its own database is empty or small: a newcomer's first start is not the place for a list.
+    await migrate(database.address, new Date(), config.DATABASE_URL ? (step) => log.info(`schema: ${step}`) : undefined);
     const secretKey = config.SECRET_KEY ? Buffer.from(config.SECRET_KEY.reveal()) : generatedSecret(config.DATA_DIR, 'secret-key');
     const fernetKeys = config.FERNET_KEY?.reveal() ?? generatedSecret(config.DATA_DIR, 'fernet-key').toString();
     const service = await compose(config, { database: database.address, secretKey, fernetKeys, log, tracing });

@@ -12,7 +12,7 @@ export const migrateCommand: Command = {
 
 Applies pending migrations to DATABASE_URL, or to the embedded database in DATA_DIR. Any number at once is safe. The service
 does the same at its start, so a job that runs this before a release only has to fail before the release does. Of all settings it
-asks for DATABASE_URL alone.
+asks for DATABASE_URL alone. What it is at, and what it waits for, is told on stderr.
 
 --grant-to ROLE  gives this role what the service needs and no more, for a service that runs as another role than the one that
                  owns the tables: it cannot switch off what guards the audit trail
@@ -29,7 +29,7 @@ Examples:
       throw new Error('DATABASE_URL: production needs it');
     const config = loadConfig({ ...process.env, NODE_ENV: undefined });
     return await withAddress(config, out.complain, async (address) => {
-      const applied = await migrate(address, new Date());
+      const applied = await migrate(address, new Date(), out.complain);
       out.print(applied.length > 0 ? `Applied: ${applied.join(', ')}` : 'The schema is up to date');
       if (role !== undefined) {
         await grantServiceRights(address, role);

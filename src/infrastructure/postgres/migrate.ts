@@ -22,15 +22,16 @@ export class MigrationMistake extends Error {
  * Brings the schema up to date with the files that drizzle-kit wrote, each in a transaction of its own, any number of
  * processes at once: one does it, the others wait and find it done. Drizzle's own migrator is not used: it costs 250 MB of
  * memory and skips a migration that was merged late (docs/adr/0007).
+ * @param tell hears what it is about, before it begins: a large table, or somebody else's work, may take minutes
  * @returns the names of those that were applied now
  * @throws MigrationMistake when an applied migration was changed since; what PostgreSQL says when one fails
  */
-export async function migrate(address: DatabaseAddress, now: Date): Promise<string[]> {
+export async function migrate(address: DatabaseAddress, now: Date, tell: (step: string) => void = () => {}): Promise<string[]> {
   if ('socketDirectory' in address) await createDatabase(address);
   const sql = connect(address, { max: 1, connect_timeout: 5 });
   try {
-    return await locked(address, async () => {
-      const applied = await applyPending(sql);
+    return await locked(address, tell, async () => {
+      const applied = await applyPending(sql, tell);
       await keepPositionsRising(sql);
       await ensureAuditPartitions(sql, now);
       return applied;
@@ -45,16 +46,17 @@ export async function migrate(address: DatabaseAddress, now: Date): Promise<stri
  * transaction mode, which goes to somebody else meanwhile, and the next start would wait for it. Who does not get it asks again
  * instead of waiting in line: those who wait would hold the connections that the one who works needs.
  */
-async function locked<T>(address: DatabaseAddress, work: () => Promise<T>): Promise<T> {
+async function locked<T>(address: DatabaseAddress, tell: (step: string) => void, work: () => Promise<T>): Promise<T> {
   const guard = connect(address, { max: 1, connect_timeout: 5 });
   try {
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       const done = await guard.begin(async (tx) => {
         await tx`set local idle_in_transaction_session_timeout = 0`; // it is idle for as long as the work takes
         const [lock] = await tx<{ isOurs: boolean }[]>`select pg_try_advisory_xact_lock(${LOCK}::bigint) as "isOurs"`;
         return lock?.isOurs ? { result: await work() } : null;
       });
       if (done) return done.result as T;
+      if (tries === 1) tell('waiting for another process that migrates this database');
       await delay(ASK_AGAIN_MS);
     }
   } finally {
@@ -62,26 +64,25 @@ async function locked<T>(address: DatabaseAddress, work: () => Promise<T>): Prom
   }
 }
 
-async function applyPending(sql: Sql): Promise<string[]> {
+async function applyPending(sql: Sql, tell: (step: string) => void): Promise<string[]> {
   // Asked first: where the service has a role of its own, it may look and not make (docs/runbooks/audit.md).
   const [ledger] = await sql<{ is_there: boolean }[]>`select to_regclass('schema_migrations') is not null as is_there`;
   if (!ledger?.is_there)
     await sql`create table if not exists schema_migrations (name text primary key, hash text not null, applied_at timestamptz not null default now())`;
   const rows = await sql<{ name: string; hash: string }[]>`select name, hash from schema_migrations`;
   const done = new Map(rows.map(({ name, hash }) => [name, hash]));
-  const applied: string[] = [];
-  for (const { name, text, hash } of migrationFiles()) {
-    const before = done.get(name);
-    if (before === hash) continue;
-    if (before !== undefined)
-      throw new MigrationMistake(`The migration ${name} was changed after it was applied here; write a new one instead`);
+  const files = migrationFiles();
+  const changed = files.find(({ name, hash }) => (done.get(name) ?? hash) !== hash);
+  if (changed) throw new MigrationMistake(`The migration ${changed.name} was changed after it was applied here; write a new one instead`);
+  const pending = files.filter(({ name }) => !done.has(name));
+  for (const [i, { name, text, hash }] of pending.entries()) {
+    tell(`applying ${name} (${i + 1} of ${pending.length})`);
     await sql.begin(async (tx) => {
       await tx.unsafe(text);
       await tx`insert into schema_migrations (name, hash) values (${name}, ${hash})`;
     });
-    applied.push(name);
   }
-  return applied;
+  return pending.map(({ name }) => name);
 }
 
 /**

@@ -56,10 +56,21 @@ describe('migrating', () => {
     expect(await sql`select * from schema_migrations`).toEqual(before);
   });
 
-  it('is done by one of eight that start at once', async () => {
+  it('is done by one of eight that start at once, who tells what it is at; the others tell that they wait', async () => {
     const { address } = await emptyDatabase();
-    const applied = await Promise.all(Array.from({ length: 8 }, () => migrate(address, NOW)));
+    const told: string[][] = [];
+    const applied = await Promise.all(
+      Array.from({ length: 8 }, (_, i) => {
+        const mine: string[] = [];
+        told[i] = mine;
+        return migrate(address, NOW, (step) => mine.push(step));
+      }),
+    );
     expect(applied.flat()).toEqual(ALL);
+    const steps = ALL.map((name, i) => `applying ${name} (${i + 1} of ${ALL.length})`);
+    for (const [i, mine] of told.entries())
+      expect(mine.filter((step) => !step.startsWith('waiting'))).toEqual(applied[i]?.length === 0 ? [] : steps);
+    expect(told.flat().filter((step) => step.startsWith('waiting')).length).toBeGreaterThan(0);
   });
 
   it('refuses to go on when a migration was changed after it was applied', async () => {
