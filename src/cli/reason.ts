@@ -12,10 +12,15 @@ export function reasonOf(error: unknown): string {
 
 /** PostgreSQL's words for a table or a column that is not there. */
 const NO_SCHEMA = new Set(['42P01', '42703']);
+const NOT_ALLOWED = '42501';
+/** Where it says so because one of our functions did: those refuse the owner too. */
+const OUR_OWN = 'exec_stmt_raise';
 
 /** A failure of a command, in a line that says what to do where that is known. */
 export function complaintOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (NO_SCHEMA.has(code)) return `The schema of this database is not up to date (${reasonOf(error)}): run "latchkey migrate" first.`;
+  if (code === NOT_ALLOWED && error instanceof Error && 'routine' in error && error.routine !== OUR_OWN)
+    return `The role of DATABASE_URL may not do this (${reasonOf(error)}): give the URL of the one that owns the tables.`;
   return error instanceof Error && error.message !== '' ? error.message : reasonOf(error);
 }

@@ -1,11 +1,23 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, request } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { type MailServer, mailServer, selfSigned } from './mail-server.ts';
 import { until } from './until.ts';
 
@@ -17,8 +29,15 @@ export type Stage = {
   /** The service without its proxy: what is sent here comes from where `x-forwarded-for` says. */
   origin: string;
   folder: string;
+  /** The URL of the role of the service, without the right to change a table; and of the one that owns them. */
+  databaseUrl: string;
+  ownerUrl: string;
   mail(): MailServer;
   stopRedis(): Promise<void>;
+  /** The one that the pages call OTHER_REDIS. */
+  startOtherRedis(): Promise<void>;
+  /** As `restart_latchkey` does it. */
+  restart(): Promise<void>;
   stopMail(): Promise<void>;
   sql(statement: string): string;
   /** @returns what it printed @throws with what it printed, when it fails */
@@ -31,6 +50,7 @@ export type Stage = {
 const REPOSITORY = path.resolve(import.meta.dirname, '../..');
 const POSTGRES_PROGRAMS = ['initdb', 'pg_ctl', 'pg_basebackup', 'pg_verifybackup'];
 const LONGEST_SCRIPT_MS = 280_000;
+const STARTS_WITHIN_SECONDS = 60;
 
 /** Where PostgreSQL's own programs lie: on PATH, or where Debian puts them. */
 export function postgresPrograms(): string | null {
@@ -42,7 +62,8 @@ export function postgresPrograms(): string | null {
   );
 }
 
-export async function runbookStage(programs: string): Promise<Stage> {
+/** @param before the folder of another version: the day begins with it, as OLD; NEW is the one under test */
+export async function runbookStage(programs: string, before: string | null = null): Promise<Stage> {
   const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-runbook-'));
   chmodSync(folder, 0o755); // PostgreSQL runs as another user than root
   const at = (name: string) => path.join(folder, name);
@@ -51,9 +72,16 @@ export async function runbookStage(programs: string): Promise<Stage> {
     mkdirSync(at(name), { mode: 0o700 });
     if (databaseUser && name !== 'secrets' && name !== 'work') chownSync(at(name), databaseUser.uid, databaseUser.gid);
   }
-  const [web = 0, service = 0, postgres = 0, standby = 0, restored = 0, redis = 0, smtp = 0] = await freePorts(7);
+  mkdirSync(at('versions'));
+  symlinkSync(REPOSITORY, at('versions/new'));
+  symlinkSync(before ?? REPOSITORY, at('versions/old'));
+  const installed = at('versions/current');
+  symlinkSync(before === null ? 'new' : 'old', installed);
+  const [web = 0, service = 0, postgres = 0, standby = 0, restored = 0, redis = 0, otherRedis = 0, smtp = 0] = await freePorts(8);
   const issuer = `https://localhost:${web}`;
   const pgPassword = 'a password of this test';
+  const ownerPassword = 'another-password-of-this-test';
+  const ownerUrl = `postgres://latchkey_owner:${ownerPassword}@localhost:${postgres}/latchkey`;
   const asPostgres = databaseUser ? ['setpriv', `--reuid=${databaseUser.uid}`, `--regid=${databaseUser.gid}`, '--clear-groups'] : ['env'];
 
   const settings = {
@@ -76,6 +104,7 @@ export async function runbookStage(programs: string): Promise<Stage> {
     ARGON2_MEMORY_KIB: '7168',
     ARGON2_TIME_COST: '1',
     REFRESH_REUSE_GRACE_SECONDS: '0',
+    SHUTDOWN_DRAIN_SECONDS: '0', // there is no balancer that must learn of it
     RATE_LIMIT_PER_IP: '100000/minute',
     RATE_LIMIT_LOGIN: '100000/minute',
     RATE_LIMIT_PASSWORD_RESET: '1000/minute',
@@ -100,6 +129,10 @@ export async function runbookStage(programs: string): Promise<Stage> {
     WAL_ARCHIVE: at('wal'),
     REDIS_HOST: 'localhost',
     REDIS_PORT: String(redis),
+    OTHER_REDIS: `localhost:${otherRedis}`,
+    OWNER_URL: at('work/owner-url'),
+    OLD: 'old',
+    NEW: 'new',
     CURL_CA_BUNDLE: at('work/ca.pem'),
     SMOKE: at('work/smoke.json'),
     ADMIN_HEADER: at('work/admin-header'),
@@ -108,7 +141,7 @@ export async function runbookStage(programs: string): Promise<Stage> {
   const latchkey = (args: string[], input = '', more: Record<string, string> = {}) => {
     const env = { ...environment, DATABASE_URL_FILE: at('secrets/database-url'), ...more };
     const options = { env, input, encoding: 'utf8' as const, cwd: at('work') };
-    return execFileSync(process.execPath, [path.join(REPOSITORY, 'src/cli/latchkey.ts'), ...args], options);
+    return execFileSync(process.execPath, [path.join(installed, 'src/cli/latchkey.ts'), ...args], options);
   };
   const sql = (statement: string) => execFileSync('psql', ['-XAtqc', statement], { env: environment, encoding: 'utf8' }).trim();
 
@@ -120,6 +153,7 @@ export async function runbookStage(programs: string): Promise<Stage> {
   });
   ageTheNextKey(at('secrets/keys/manifest.json'));
   const redisPassword = readFileSync(at('secrets/redis-password'), 'utf8');
+  writeFileSync(at('work/owner-url'), ownerUrl, { mode: 0o600 });
 
   const { key, cert } = selfSigned();
   writeFileSync(at('work/ca.pem'), cert);
@@ -135,25 +169,28 @@ export async function runbookStage(programs: string): Promise<Stage> {
   await new Promise<void>((resolve) => front.listen(web, resolve));
 
   let mail = await mailServer({ port: smtp, disabledCommands: ['STARTTLS'] });
-  let redisServer = await startRedis(redis, redisPassword);
+  const startRedisIn = (name: string, port: number) => {
+    mkdirSync(at(name), { recursive: true });
+    return startRedis(port, redisPassword, at(name));
+  };
+  let redisServer = await startRedisIn('redis', redis);
+  let otherServer: ChildProcess | null = null;
   startPostgres();
   const archived = `${at('wal')}/%f`;
   sql(`alter system set archive_command = 'cmp -s %p ${archived} || { test ! -f ${archived} && cp %p ${archived}; }'`);
   sql('select pg_reload_conf()');
-  latchkey(['migrate', '--grant-to', 'latchkey'], '', {
-    DATABASE_URL_FILE: '',
-    DATABASE_URL: `postgres://postgres:${encodeURIComponent(pgPassword)}@localhost:${postgres}/latchkey`,
-  });
+  latchkey(['migrate', '--grant-to', 'latchkey'], '', { DATABASE_URL_FILE: environment.OWNER_URL });
   let child: ChildProcess | null = null;
   await startService();
 
+  const restart = async () => {
+    await stopService();
+    await startService();
+  };
   const repairs: Record<string, () => Promise<void>> = {
-    '/restart_latchkey': async () => {
-      await stopService();
-      await startService();
-    },
+    '/restart_latchkey': restart,
     '/start_redis': async () => {
-      redisServer = await startRedis(redis, redisPassword);
+      redisServer = await startRedisIn('redis', redis);
     },
     '/repair_mail': async () => {
       mail = await mailServer({ port: smtp, disabledCommands: ['STARTTLS'] });
@@ -172,7 +209,8 @@ export async function runbookStage(programs: string): Promise<Stage> {
   const ask = (name: string) => `${name}() { curl -sS --fail-with-body -X POST http://127.0.0.1:${controlPort}/${name}; }`;
   const prelude = [
     'set -euo pipefail',
-    `latchkey() { DATABASE_URL_FILE="\${DATABASE_URL_FILE:-$SECRETS/database-url}" '${process.execPath}' '${REPOSITORY}/src/cli/latchkey.ts' "$@"; }`,
+    `latchkey() { DATABASE_URL_FILE="\${DATABASE_URL_FILE:-$SECRETS/database-url}" '${process.execPath}' '${installed}/src/cli/latchkey.ts' "$@"; }`,
+    `use_version() { ln -sfn "$1" '${installed}'; }`,
     ...['restart_latchkey', 'start_redis', 'repair_mail'].map(ask),
     `as_postgres() { (cd / && ${asPostgres.join(' ')} "$@"); }`,
     ...functionsOfReadme(),
@@ -215,12 +253,13 @@ export async function runbookStage(programs: string): Promise<Stage> {
     const start = (statement: string) =>
       execFileSync('psql', ['-XAtqc', statement, '-d', 'postgres'], { env: environment, stdio: ['ignore', 'ignore', 'inherit'] });
     start(`create role latchkey login password '${rolePassword}'`);
-    start('create database latchkey');
+    start(`create role latchkey_owner login password '${ownerPassword}'`);
+    start('create database latchkey owner latchkey_owner');
   }
 
   async function startService(): Promise<void> {
     const env = { ...environment, DATABASE_URL_FILE: at('secrets/database-url'), PORT: String(service), HOST: '127.0.0.1' };
-    const started = spawn(process.execPath, ['src/main.ts'], { env, cwd: REPOSITORY, stdio: ['ignore', 'ignore', 'pipe'] });
+    const started = spawn(process.execPath, ['src/main.ts'], { env, cwd: installed, stdio: ['ignore', 'ignore', 'pipe'] });
     child = started;
     let said = '';
     started.stderr?.on('data', (chunk: Buffer) => {
@@ -232,7 +271,7 @@ export async function runbookStage(programs: string): Promise<Stage> {
         if (started.exitCode !== null) throw new Error(`it ended: ${said}`);
         return (await fetch(`http://127.0.0.1:${service}/health/ready`).catch(() => null))?.status === 200;
       },
-      30,
+      STARTS_WITHIN_SECONDS,
     );
   }
 
@@ -247,8 +286,14 @@ export async function runbookStage(programs: string): Promise<Stage> {
   return {
     origin: `http://localhost:${service}`,
     folder,
+    databaseUrl: readFileSync(at('secrets/database-url'), 'utf8'),
+    ownerUrl,
     mail: () => mail,
     stopRedis: () => stopChild(redisServer),
+    startOtherRedis: async () => {
+      otherServer = await startRedisIn('other-redis', otherRedis);
+    },
+    restart,
     stopMail: () => mail.stop(),
     sql,
     latchkey: (args, input) => latchkey(args, input),
@@ -256,7 +301,8 @@ export async function runbookStage(programs: string): Promise<Stage> {
       new Promise((resolve, reject) => {
         const file = at('work/page.sh');
         writeFileSync(file, `${prelude}\n${script}`);
-        const env = { ...environment, REDISCLI_AUTH: redisPassword };
+        // Not the service's: its worker would archive before the page says so.
+        const env = { ...environment, REDISCLI_AUTH: redisPassword, AUDIT_ARCHIVE_URL: pathToFileURL(at('backups/audit')).href };
         const bash = spawn('bash', [file], { env, cwd: at('work'), stdio: ['ignore', 'pipe', 'pipe'], timeout: LONGEST_SCRIPT_MS });
         let said = '';
         for (const stream of [bash.stdout, bash.stderr]) {
@@ -274,6 +320,7 @@ export async function runbookStage(programs: string): Promise<Stage> {
       front.closeAllConnections();
       await mail.stop().catch(() => {});
       await stopChild(redisServer);
+      if (otherServer) await stopChild(otherServer);
       const [program = 'env', ...as] = asPostgres;
       for (const data of [environment.PGDATA, environment.STANDBY, environment.RESTORED])
         spawnSync(program, [...as, path.join(programs, 'pg_ctl'), '-D', data, '-m', 'immediate', 'stop'], { cwd: '/' });
@@ -298,11 +345,12 @@ function ageTheNextKey(manifest: string): void {
 /** Those that are the same in every installation, in the words of the page. */
 function functionsOfReadme(): string[] {
   const page = readFileSync(path.join(REPOSITORY, 'docs/runbooks/README.md'), 'utf8');
-  return page.split('\n').filter((line) => /^(admin|audit_verify|ready|smoke|within)\(\) \{/.test(line));
+  return page.split('\n').filter((line) => /^(admin|audit_verify|latchkey_as_owner|ready|smoke|within)\(\) \{/.test(line));
 }
 
-async function startRedis(port: number, password: string): Promise<ChildProcess> {
-  const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--requirepass', password];
+async function startRedis(port: number, password: string, folder: string): Promise<ChildProcess> {
+  const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder];
+  options.push('--requirepass', password, '--masterauth', password, '--repl-diskless-sync-delay', '0');
   const started = spawn(process.env['REDIS_SERVER'] ?? 'redis-server', options, { stdio: ['ignore', 'pipe', 'inherit'] });
   await new Promise<void>((resolve, reject) => {
     started.once('error', reject);

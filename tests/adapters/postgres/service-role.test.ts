@@ -5,13 +5,14 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { archiveAudit } from '#application/archive-audit.ts';
 import { verifyTrail } from '#application/verify-trail.ts';
+import { complaintOf } from '#cli/reason.ts';
 import { archiveStore } from '#infrastructure/archive/archive-store.ts';
 import { folderFiles } from '#infrastructure/archive/folder.ts';
 import { connect, type DatabaseAddress, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { migrate } from '#infrastructure/postgres/migrate.ts';
 import { addEvents, chain, clearTrail, trailOn } from '#tests/support/audit.ts';
 import { runLatchkey } from '#tests/support/cli.ts';
-import { type TestDatabase, testDatabase } from '#tests/support/database.ts';
+import { createDatabase, dropDatabase, inDatabase, type TestDatabase, testDatabase } from '#tests/support/database.ts';
 import { newEmail, PASSWORD, signedInPerson } from '#tests/support/people.ts';
 import { startService } from '#tests/support/service.ts';
 
@@ -22,17 +23,20 @@ const password = randomBytes(16).toString('hex');
 const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-archive-'));
 let database: TestDatabase;
 let address: DatabaseAddress;
+
+function asRole(server: string): DatabaseAddress {
+  const url = new URL(server);
+  Object.assign(url, { username: role, password });
+  return { url: url.href };
+}
+
 beforeAll(async () => {
   database = await testDatabase();
   await database.sql.unsafe(`create role ${role} login password '${password}'`);
   const ran = await runLatchkey(['migrate', '--grant-to', role], database.address);
   expect(ran).toMatchObject({ code: 0, printed: ['The schema is up to date', `${role} may do what the service needs`] });
   const server = database.address;
-  if ('url' in server) {
-    const url = new URL(server.url);
-    Object.assign(url, { username: role, password });
-    address = { url: url.href };
-  } else address = { ...server, user: role };
+  address = 'url' in server ? asRole(server.url) : { ...server, user: role };
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
@@ -52,6 +56,29 @@ describe('a role of the service alone', () => {
     } finally {
       await database.sql.unsafe(`drop role ${other}`);
     }
+  });
+
+  it('is told whose URL it takes, where it may not do what a command does', async () => {
+    const server = inject('postgres');
+    const empty = await createDatabase(server);
+    try {
+      const there = inDatabase(server, empty);
+      const ran = await runLatchkey(['migrate'], 'url' in there ? asRole(there.url) : { ...there, user: role });
+      expect(ran).toMatchObject({
+        code: 1,
+        complained: [expect.stringMatching(/may not do this \(permission denied for schema public\).*that owns the tables/)],
+      });
+    } finally {
+      await dropDatabase(server, empty);
+    }
+  });
+
+  it('is not told of an owner where nobody may', async () => {
+    await database.sql`select audit_make_month('2026-03')`;
+    const sql = connect(address, { max: 1 });
+    const refused = await sql`select audit_drop_month('2026-03', 0, ${crypto.randomUUID()})`.catch((error: unknown) => error);
+    await sql.end();
+    expect(complaintOf(refused)).toBe('the month 2026-03 was not archived');
   });
 
   it('can start the service, sign people in, and do its maintenance', async () => {
