@@ -154,6 +154,23 @@ describe.each(ways)('the manifests by $how', ({ isThere, render }) => {
   });
 });
 
+describe.runIf(has(HELM))('the chart, where the tables belong to another role than that of the service', () => {
+  const twoRoles = (migrate: string) => rendered(HELM, ...CHART, ...ORIGINS, '--set', migrate);
+
+  it('[V16.4.2] gives the URL of their owner to the Job alone, which gives the service its rights', async () => {
+    const manifests = twoRoles('migrate.ownerSecret=latchkey-owner,migrate.grantTo=latchkey');
+    expect((await Promise.all(manifests.map(schemaMistakes))).flat()).toEqual([]);
+    const job = podOf(manifests, 'Job');
+    expect(job.containers).toMatchObject([{ command: ['latchkey', 'migrate', '--grant-to', 'latchkey'] }]);
+    expect(job.volumes).toMatchObject([{ secret: { secretName: 'latchkey-owner' } }]);
+    expect(JSON.stringify(podOf(manifests, 'Deployment'))).not.toContain('latchkey-owner');
+  });
+
+  it('says so when nobody is given rights', () => {
+    expect(() => twoRoles('migrate.ownerSecret=latchkey-owner')).toThrow(/grantTo/);
+  });
+});
+
 describe('the checks of the manifests', () => {
   const deployment = {
     apiVersion: 'apps/v1',
