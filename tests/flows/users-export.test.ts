@@ -28,7 +28,13 @@ describe('users export', () => {
     const [withTotp, plain, registered] = [await personWithTotp(service), await verifiedPerson(service), await registeredPerson(service)];
     await sql`update accounts set display_name = 'Byron, "Ada"', roles = '{admin,user}', status = 'active' where id = ${plain.id}`;
     await sql`update accounts set status = 'suspended' where id = ${registered.id}`;
-    await sql`update accounts set created_at = '2024-01-02T03:04:05.678Z'`; // the clock of the test runs ahead of the command's
+    const withPasskeys = await enrolPasskey(service, await signedInPerson(service));
+    await enrolPasskey(service, withPasskeys);
+    const elsewhereMade = await oldPasskey(service);
+    await sql`update passkeys set flagged_at = now(), is_backup_eligible = null where id = ${withPasskeys.passkeyId}`;
+    // The clock of the test runs ahead of the command's.
+    await sql`update accounts set created_at = '2024-01-02T03:04:05.678Z'`;
+    await sql`update passkeys set created_at = '2024-01-02T03:04:05.678Z', last_used_at = '2024-02-02T03:04:05.678Z'`;
     await sql`insert into phones (account_id, number, verified_at) values (${plain.id}, ${PHONE_E164}, now())`;
     const [file, again] = [fileNamed(`users.${format}`), fileNamed(`again.${format}`)];
     expect(await exporting(file)).toMatchObject({ code: 0, err: expect.stringContaining('holds password hashes') });
