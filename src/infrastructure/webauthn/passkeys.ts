@@ -3,13 +3,10 @@ import type { PasskeyDescriptor, Passkeys } from '#application/ports/passkeys.ts
 import { userHandleOf } from '#domain/passkeys.ts';
 import { isUnattested } from './attestation.ts';
 import { ALGORITHMS } from './cose-key.ts';
+import { helpers, library } from './library.ts';
 import { asAuthentication, asRegistration, bytesOf, challengeOf, isSameOrigin } from './responses.ts';
 
 const TIMEOUT_MS = 300_000;
-
-/** Loaded at first use: 26 MB that a service without passkeys never needs. */
-const library = once(() => import('@simplewebauthn/server'));
-const helpers = once(() => import('@simplewebauthn/server/helpers'));
 
 /** The ceremonies of WebAuthn by SimpleWebAuthn, and the few steps that it leaves out. */
 export function simpleWebAuthn({ rpId, rpName, origins }: { rpId: string; rpName: string; origins: string[] }): Passkeys {
@@ -119,12 +116,4 @@ async function nullIfRefused<T>(ceremony: () => Promise<T | null>): Promise<T | 
   } catch {
     return null;
   }
-}
-
-function once<T>(load: () => Promise<T>): () => Promise<T> {
-  let loaded: Promise<T> | undefined;
-  return () => {
-    loaded ??= load();
-    return loaded;
-  };
 }
