@@ -31,7 +31,7 @@ export function assertion(needs: Needs<'store' | 'passkeys' | 'secrets' | 'polic
     if (!passkey) return null;
     // Who was not named before the ceremony must be named by the authenticator (WebAuthn L3 7.2, step 6).
     const isNamed = ticket.context.preAuthId !== undefined || ticket.context.sessionId !== undefined;
-    if (answer.userHandle === null ? !isNamed : answer.userHandle !== passkey.accountId) return null;
+    if (answer.userHandle === null ? !isNamed : !answer.userHandle.equals(passkey.userHandle)) return null;
     const verified = await passkeys.verifyAuthentication(credential, answer.challenge, passkey);
     if (verified === null) return null;
 
@@ -39,7 +39,7 @@ export function assertion(needs: Needs<'store' | 'passkeys' | 'secrets' | 'polic
       passkey,
       binding: ticket.context,
       async claim(tx) {
-        const before = await tx.authenticators.usePasskey(passkey.id, verified.signCount, verified.isBackedUp, at);
+        const before = await tx.authenticators.usePasskey(passkey.id, verified, at);
         if (before === null) return null;
         const isRegressed = isCounterRegressed(before, verified.signCount);
         if (isRegressed) {

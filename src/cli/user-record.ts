@@ -7,6 +7,8 @@ import { displayName, username } from '#http/fields.ts';
 import { foreignHash } from '#infrastructure/crypto/foreign-hashes/foreign-hashes.ts';
 import { type FirebaseParameters, firebaseHash } from '#infrastructure/crypto/foreign-hashes/scrypt.ts';
 import type { ImportedUser } from '#infrastructure/postgres/import-users.ts';
+import { PasskeyRecords, readPasskeys } from './passkey-record.ts';
+import { isPast, NOT_PAST, time } from './past-time.ts';
 
 const roleNames = Object.keys(ROLES) as [Role, ...Role[]];
 
@@ -24,15 +26,17 @@ const UserRecord = z.strictObject({
     .max(16)
     .nullish(),
   status: z.enum(['active', 'suspended'], 'It is active or suspended.').nullish(),
-  created_at: z.iso.datetime({ offset: true, message: 'Give a time with its offset, as 2024-05-17T10:00:00Z.' }).nullish(),
+  created_at: time.nullish(),
   totp_secret: z.string().max(256).nullish(),
   totp_secret_fernet: z.string().max(1024).nullish(),
   mfa_phone: z.string().max(32).nullish(),
+  passkeys: PasskeyRecords.nullish(),
 });
 
 type Fields = z.output<typeof UserRecord>;
 
-export const COLUMNS: string[] = Object.keys(UserRecord.shape);
+/** Of CSV, which has no passkeys: a cell holds one value, or words. */
+export const COLUMNS: string[] = Object.keys(UserRecord.shape).filter((name) => name !== 'passkeys');
 
 export type Helpers = {
   /** Opens a Fernet token of the old key. @returns undefined when no key at hand made it */
@@ -52,13 +56,11 @@ export async function readUser(input: object, helpers: Helpers): Promise<Omit<Im
   if (!parsed.success)
     return { refused: parsed.error.issues.map(({ path, message }) => [path.join('.'), message].filter(Boolean).join(': ')).join(' ') };
   const fields = parsed.data;
-  if (!Object.values(fields).every((value) => typeof value !== 'string' || (value.isWellFormed() && !value.includes('\0')))) {
-    return { refused: 'It holds text that is not valid Unicode.' };
-  }
+  if (!isUnicode(fields)) return { refused: 'It holds text that is not valid Unicode.' };
   const email = parseEmail(fields.email);
   if (email === undefined) return { refused: 'email: It is not an e-mail address.' };
   const createdAt = fields.created_at == null ? helpers.now : new Date(fields.created_at);
-  if (createdAt > helpers.now || createdAt.getTime() < 0) return { refused: 'created_at: It is not a time between 1970 and now.' };
+  if (!isPast(createdAt, helpers.now)) return { refused: `created_at: ${NOT_PAST}` };
   const passwordHash = passwordOf(fields, helpers);
   if (typeof passwordHash === 'object' && passwordHash !== null) return passwordHash;
   const totpSecret = totpOf(fields, helpers);
@@ -66,6 +68,8 @@ export async function readUser(input: object, helpers: Helpers): Promise<Omit<Im
   const phone = fields.mfa_phone == null ? null : await helpers.phoneNumbers.parse(fields.mfa_phone);
   if (fields.mfa_phone != null && phone !== fields.mfa_phone)
     return { refused: 'mfa_phone: It is no mobile number in E.164, as +4915123456789.' };
+  const passkeys = await readPasskeys(fields.passkeys ?? [], fields.id ?? null, helpers.now);
+  if ('refused' in passkeys) return passkeys;
   const name = fields.username == null ? null : (parseUsername(fields.username) ?? null);
   return {
     id: fields.id ?? null,
@@ -79,7 +83,14 @@ export async function readUser(input: object, helpers: Helpers): Promise<Omit<Im
     createdAt,
     totpSecret,
     phone,
+    passkeys,
   };
+}
+
+/** Whether every text in it is one that PostgreSQL takes. */
+function isUnicode(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0');
+  return typeof value !== 'object' || value === null || Object.values(value).every(isUnicode);
 }
 
 /** Django writes `!` and noise for a user who has no password. */

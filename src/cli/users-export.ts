@@ -2,7 +2,7 @@ import { randomUUIDv7 } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
-import { type ExportedUser, exportUsers as exportFrom } from '#infrastructure/postgres/export-users.ts';
+import { type ExportedPasskey, type ExportedUser, exportUsers as exportFrom } from '#infrastructure/postgres/export-users.ts';
 import { type Output, UsageMistake } from './command.ts';
 import { progressBar } from './progress.ts';
 import { FORMULA } from './user-file.ts';
@@ -12,8 +12,8 @@ import { withUsers } from './with-users.ts';
 export const EXPORT_USAGE = 'latchkey users export --out FILE [--format ndjson|csv] [--json]';
 
 export const EXPORT_HELP = `export  writes every account to a new FILE that "import" reads. IT IS A SECRET: password hashes, and TOTP secrets as Fernet tokens of the
-        first FERNET_KEY. Its owner alone can read it (0600), and a FILE that is there is left alone. Passkeys and recovery codes are not in
-        it: users enrol them anew`;
+        first FERNET_KEY. Its owner alone can read it (0600), and a FILE that is there is left alone. Recovery codes are not in it, nor
+        passkeys in CSV: users enrol them anew`;
 
 /** Columns that say the same as another one in another way. */
 const WRITTEN = COLUMNS.filter((name) => name !== 'password_salt' && name !== 'totp_secret');
@@ -40,7 +40,7 @@ export async function exportUsers(args: string[], out: Output): Promise<number> 
         });
         await handle.write(`${lines.join('\n')}\n`);
         done.users += users.length;
-        done.passkeys += users.reduce((sum, user) => sum + user.passkeys, 0);
+        done.passkeys += users.reduce((sum, user) => sum + user.passkeys.length, 0);
         done.recovery_codes += users.reduce((sum, user) => sum + user.recoveryCodes, 0);
         bar.show(done.users / of, `${done.users} users`);
       });
@@ -54,8 +54,14 @@ export async function exportUsers(args: string[], out: Output): Promise<number> 
       await handle.close();
     }
   });
-  if (values.json) out.print(JSON.stringify({ ...counts, file }, null, 2));
-  else out.print(`${counts.users} users in ${file}; left behind: ${counts.passkeys} passkeys, ${counts.recovery_codes} recovery codes`);
+  const { users, recovery_codes } = counts;
+  const [passkeys, passkeysLeft] = format === 'csv' ? [0, counts.passkeys] : [counts.passkeys, 0];
+  const left_behind = { passkeys: passkeysLeft, recovery_codes };
+  if (values.json) out.print(JSON.stringify({ users, passkeys, left_behind, file }, null, 2));
+  else {
+    const left = Object.entries(left_behind).map(([what, many]) => `${many} ${what.replace('_', ' ')}`);
+    out.print(`${users} users with ${passkeys} passkeys in ${file}; left behind: ${left.join(', ')}`);
+  }
   out.complain(`${file} holds password hashes and TOTP secrets: keep it as secret as the database, and delete it when you are done.`);
   return 0;
 }
@@ -73,6 +79,24 @@ function fieldsOf(user: ExportedUser, current: (sealed: string) => string): Reco
     created_at: user.createdAt.toISOString(),
     totp_secret_fernet: user.totpSecret === null ? null : current(user.totpSecret),
     mfa_phone: user.phone,
+    passkeys: user.passkeys.map(passkeyFieldsOf),
+  };
+}
+
+function passkeyFieldsOf(passkey: ExportedPasskey): Record<string, unknown> {
+  return {
+    credential_id: passkey.credentialId.toString('base64url'),
+    public_key: passkey.publicKey.toString('base64url'),
+    sign_count: passkey.signCount,
+    user_handle: passkey.userHandle.toString('base64url'),
+    transports: passkey.transports,
+    aaguid: passkey.aaguid,
+    name: passkey.name,
+    backup_eligible: passkey.isBackupEligible,
+    backed_up: passkey.isBackedUp,
+    created_at: passkey.createdAt.toISOString(),
+    last_used_at: passkey.lastUsedAt?.toISOString() ?? null,
+    flagged_at: passkey.flaggedAt?.toISOString() ?? null,
   };
 }
 

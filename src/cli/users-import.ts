@@ -2,7 +2,7 @@ import { randomUUIDv7 } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
-import { type Fate, type ImportedUser, openImporter } from '#infrastructure/postgres/import-users.ts';
+import { type Fate, type Imported, type ImportedUser, openImporter } from '#infrastructure/postgres/import-users.ts';
 import { type Output, UsageMistake } from './command.ts';
 import { fernetKeysIn, firebaseParametersIn, helpersOf } from './import-helpers.ts';
 import { progressBar } from './progress.ts';
@@ -29,7 +29,7 @@ const BATCH = 500;
  */
 const HEAP_GROWTH = '--heap-growing-percent=30';
 
-type Counts = { imported: number; alreadyThere: number };
+type Counts = { imported: number; passkeys: number; alreadyThere: number };
 
 export async function importUsers(args: string[], out: Output): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -65,11 +65,12 @@ export async function importUsers(args: string[], out: Output): Promise<number> 
     }
   });
   const seconds = Math.round((performance.now() - startedAtMs) / 100) / 10;
-  const { imported, alreadyThere, rejected, reasons, rejectsFile } = report;
+  const { imported, passkeys, alreadyThere, rejected, reasons, rejectsFile } = report;
   if (values.json) {
     const told = {
       dry_run: isRehearsal,
       imported,
+      passkeys,
       already_there: alreadyThere,
       rejected,
       reasons,
@@ -79,7 +80,7 @@ export async function importUsers(args: string[], out: Output): Promise<number> 
     out.print(JSON.stringify(told, null, 2));
   } else {
     out.print(
-      `${imported} ${isRehearsal ? 'would be imported' : 'imported'}, ${alreadyThere} there already, ${rejected} rejected; ${seconds} s`,
+      `${imported} ${isRehearsal ? 'would be imported' : 'imported'} with ${passkeys} passkeys, ${alreadyThere} there already, ${rejected} rejected; ${seconds} s`,
     );
     for (const [reason, count] of Object.entries(reasons)) out.print(`  ${count} × ${reason}`);
     if (rejected > 0) out.print(`The rejected lines are in ${rejectsFile}: it holds password hashes, delete it when you are done.`);
@@ -92,7 +93,7 @@ type Run = { isRehearsal: boolean; address: Surroundings['address']; helpers: He
 async function run(file: string, format: Format, { isRehearsal, address, helpers, rejects }: Run): Promise<Counts> {
   const importer = openImporter(address);
   const bar = progressBar(process.stderr);
-  const counts: Counts = { imported: 0, alreadyThere: 0 };
+  const counts: Counts = { imported: 0, passkeys: 0, alreadyThere: 0 };
   const runId = randomUUIDv7();
   const seen = openSeenBefore(file);
   let share = 0;
@@ -104,19 +105,18 @@ async function run(file: string, format: Format, { isRehearsal, address, helpers
     const at = new Date();
     const fates = isRehearsal
       ? await importer.rehearse(users)
-      : await importer.write(
-          users,
-          (imported, admins) => importEvent(runId, { imported, admins, from: users[0], to: users.at(-1) }, at),
-          at,
-        );
-    for (const { entry, user } of batch) await account(entry, fates.get(user.line) ?? 'free');
+      : await importer.write(users, (imported) => importEvent(runId, imported, { from: users[0], to: users.at(-1) }, at), at);
+    for (const { entry, user } of batch) await account(entry, user, fates.get(user.line) ?? 'free');
     batch = [];
     bar.show(share, `${counts.imported + counts.alreadyThere} users, ${rejects.count()} rejected`);
   };
-  const account = async (entry: Entry, fate: Fate) => {
+  const account = async (entry: Entry, user: ImportedUser, fate: Fate) => {
     if (typeof fate === 'object') await rejects.add(entry, fate.refused);
     else if (fate === 'already-there') counts.alreadyThere++;
-    else counts.imported++;
+    else {
+      counts.imported++;
+      counts.passkeys += user.passkeys.length;
+    }
   };
 
   try {
@@ -140,23 +140,28 @@ async function run(file: string, format: Format, { isRehearsal, address, helpers
   }
 }
 
-/** Which earlier line of the file has the same address, id or user name. */
+/** Which earlier line of the file has the same address, id, user name or passkey. */
 function repetition(
   seen: SeenBefore,
-  { email, id, username }: Omit<ImportedUser, 'line'>,
+  { email, id, username, passkeys }: Omit<ImportedUser, 'line'>,
   line: number,
 ): { what: string; line: number } | null {
-  const said = { address: email.canonical, id, 'user name': username?.canonical ?? null };
-  for (const [kind, value] of Object.entries(said)) {
+  const said: [string, string | null][] = [
+    ['address', email.canonical],
+    ['id', id],
+    ['user name', username?.canonical ?? null],
+    ...passkeys.map(({ credentialId }): [string, string] => ['passkey', credentialId.toString('base64url')]),
+  ];
+  for (const [kind, value] of said) {
     const before = value === null ? null : seen.lineOf(`${kind} ${value}`, line);
     if (before !== null) return { what: `An earlier line has the same ${kind}.`, line: before };
   }
   return null;
 }
 
-type Told = { imported: number; admins: number; from: ImportedUser | undefined; to: ImportedUser | undefined };
+type Lines = { from: ImportedUser | undefined; to: ImportedUser | undefined };
 
-function importEvent(runId: string, { imported, admins, from, to }: Told, at: Date): AuditEvent {
+function importEvent(runId: string, { users, admins, passkeys }: Imported, { from, to }: Lines, at: Date): AuditEvent {
   return {
     id: randomUUIDv7(),
     type: 'USERS_IMPORTED',
@@ -167,7 +172,7 @@ function importEvent(runId: string, { imported, admins, from, to }: Told, at: Da
     userAgent: 'latchkey',
     requestId: 'command-line',
     risk: AUDIT_EVENTS.USERS_IMPORTED.risk,
-    details: { run: runId, imported, admins, from_line: from?.line ?? 0, to_line: to?.line ?? 0 },
+    details: { run: runId, imported: users, admins, passkeys, from_line: from?.line ?? 0, to_line: to?.line ?? 0 },
   };
 }
 

@@ -84,7 +84,7 @@ export const AUDIT_EVENTS = {
   AUDIT_EXPORTED: { risk: 40, tells: 'The audit trail was read as a whole (details.filter)' },
   USERS_IMPORTED: {
     risk: 60,
-    tells: 'The command line made accounts of a file, in batches (details.imported, details.admins, details.run)',
+    tells: 'The command line made accounts of a file, in batches (details.imported, details.admins, details.passkeys, details.run)',
   },
   USERS_EXPORTED: { risk: 80, tells: 'The command line wrote all accounts with their password hashes to a file' },
   PASSWORD_REHASHED: { risk: 0, tells: 'The password was hashed anew with the parameters of today' },

@@ -13,5 +13,13 @@ export function passkeyFactor(isUserVerified: boolean, isRegressed: boolean): Fa
   return isUserVerified && !isRegressed ? 'verified-passkey' : 'passkey';
 }
 
+/** What authenticators call the user of an account by (WebAuthn L3 5.4.3): the id in its 16 bytes. */
+export function userHandleOf(accountId: string): Buffer {
+  return Buffer.from(accountId.replaceAll('-', ''), 'hex');
+}
+
+/** How one is called that its owner gave no name. */
+export const UNNAMED_PASSKEY = 'Passkey';
+
 /** Enough for every device of a person; a list without an end is an attack. */
 export const MOST_PASSKEYS = 20;

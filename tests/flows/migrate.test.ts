@@ -2,14 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { connect } from '#infrastructure/postgres/connect.ts';
 import { SETTINGS } from '#src/settings.ts';
 import { expectProblem } from '#tests/support/api.ts';
 import { latchkeyProcess } from '#tests/support/command.ts';
 import { createDatabase, dropDatabase, inDatabase } from '#tests/support/database.ts';
+import { type OldPasskey, oldPasskey } from '#tests/support/old-passkeys.ts';
 import { OTHER_PASSWORD, type Person, signIn, tryLogin } from '#tests/support/people.ts';
-import { signInWithTotp } from '#tests/support/second-factors.ts';
+import { assertionOf, signInWithTotp } from '#tests/support/second-factors.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 
 /**
@@ -109,10 +111,13 @@ function shapeOf(page: string): string {
   return existsSync(new URL(`../../${file}`, import.meta.url)) ? read(file) : '';
 }
 
-type Report = { imported: number; already_there: number; rejected: number; reasons: Record<string, number> };
+type Report = { imported: number; passkeys: number; already_there: number; rejected: number; reasons: Record<string, number> };
 
-/** Makes a database of that kind, writes its users to a file as the page says, and imports it. */
-async function move(service: TestService, page: string): Promise<Report> {
+/**
+ * Makes a database of that kind, writes its users to a file as the page says, and imports it.
+ * @param fill what no file of ours can hold
+ */
+async function move(service: TestService, page: string, fill: (sql: Sql) => Promise<void> = async () => {}): Promise<Report> {
   const server = inject('postgres');
   const database = await createDatabase(server);
   try {
@@ -125,6 +130,7 @@ async function move(service: TestService, page: string): Promise<Report> {
       await sql.unsafe('alter table people drop constraint users_username_key');
       await sql.unsafe(shape);
     }
+    await fill(sql);
     const rows = await sql.unsafe(`select user_line::text from (${statement}) as file (user_line)`);
     await sql.end();
     const [users, key] = [path.join(folder, `${page}.ndjson`), path.join(folder, 'old-fernet-key')];
@@ -183,21 +189,47 @@ describe.each(KINDS)('from $page', ({ page, imported, rejects, withTotp, withPas
 });
 
 describe('from passkeys-and-cookies', () => {
-  it('takes all, and lets them in with a password that they set by mail', async () => {
-    const service = await startService();
-    try {
-      expect(await move(service, 'passkeys-and-cookies')).toMatchObject({ imported: 7, rejected: 1 });
-      const { id, email } = old('grace');
-      expectProblem(await tryLogin(service.api(), old('grace')), 'invalid-credentials');
-      await service.api().post('/api/auth/forgot-password', { email });
-      const token = await service.mail.token(email, 'reset-password');
-      await service.api().post('/api/auth/reset-password', { token, new_password: OTHER_PASSWORD });
-      const { accessToken } = await signIn(service.api(), { id, email, username: '', password: OTHER_PASSWORD });
-      expect((await service.api().get('/api/auth/me', accessToken)).body).toMatchObject({ id, created_at: '2022-02-03T04:05:06.123Z' });
-    } finally {
-      await service.stop();
-    }
+  let service: TestService;
+  let report: Report;
+  /** Enrolled over there: grace has two. */
+  let passkeys: { name: string; passkey: OldPasskey }[];
+  beforeAll(async () => {
+    service = await startService();
+    const enrolled = ['ada', 'grace', 'grace'].map(async (name) => ({
+      name,
+      passkey: await oldPasskey(service, Buffer.from(old(name).id)),
+    }));
+    passkeys = await Promise.all(enrolled);
+    report = await move(service, 'passkeys-and-cookies', async (sql) => {
+      for (const { name, passkey } of passkeys) {
+        await sql`insert into webauthn_credentials values (gen_random_uuid(), ${old(name).id}, ${passkey.credentialId}, ${passkey.publicKey},
+          ${passkey.signCount}, ${`Key of ${name}`})`;
+      }
+    });
   }, 60_000);
+  afterAll(() => service.stop());
+
+  it('takes all, with the passkeys that they enrolled over there: they sign in, and choose no password', async () => {
+    expect(report).toMatchObject({ imported: 7, passkeys: 3, rejected: 1 });
+    expect(await service.sql`select from outbox`).toEqual([]);
+    for (const { name, passkey } of passkeys) {
+      const credential = await assertionOf(service, passkey.authenticator);
+      const { body } = await service.api().post('/api/auth/webauthn/authenticate/verify', { credential });
+      expect(body.user.id).toBe(old(name).id);
+      const listed = await service.api().get('/api/auth/webauthn/credentials', body.access_token);
+      expect(listed.body.credentials[0]).toMatchObject({ name: `Key of ${name}` });
+    }
+  });
+
+  it('lets in who has no passkey with a password that they set by mail', async () => {
+    const { id, email } = old('alan');
+    expectProblem(await tryLogin(service.api(), old('alan')), 'invalid-credentials');
+    await service.api().post('/api/auth/forgot-password', { email });
+    const token = await service.mail.token(email, 'reset-password');
+    await service.api().post('/api/auth/reset-password', { token, new_password: OTHER_PASSWORD });
+    const { accessToken } = await signIn(service.api(), { id, email, username: '', password: OTHER_PASSWORD });
+    expect((await service.api().get('/api/auth/me', accessToken)).body).toMatchObject({ id, created_at: ALAN.created_at });
+  });
 });
 
 describe('the pages of migration', () => {

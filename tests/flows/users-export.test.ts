@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -5,8 +6,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { newFernetKey } from '#infrastructure/crypto/fernet.ts';
 import { latchkeyProcess } from '#tests/support/command.ts';
 import { testDatabase } from '#tests/support/database.ts';
-import { newEmail, registeredPerson, signIn, verifiedPerson } from '#tests/support/people.ts';
-import { enrolPasskey, PHONE_E164, personWithTotp, signInWithTotp } from '#tests/support/second-factors.ts';
+import { oldPasskey } from '#tests/support/old-passkeys.ts';
+import { newEmail, registeredPerson, signedInPerson, signIn, verifiedPerson } from '#tests/support/people.ts';
+import { assertionOf, authenticatorOf, enrolPasskey, PHONE_E164, personWithTotp, signInWithTotp } from '#tests/support/second-factors.ts';
 import { startService } from '#tests/support/service.ts';
 
 const service = await startService();
@@ -22,6 +24,9 @@ const fileNamed = (name: string) => path.join(folder, name);
 const exporting = (file: string, settings = {}, address = service.database.address) =>
   latchkeyProcess(address, ['users', 'export', '--out', file], settings).ended;
 const linesOf = (file: string) => readFileSync(file, 'utf8').trim().split('\n');
+
+const byCredential = (one: { credential_id?: Buffer }, other: { credential_id?: Buffer }) =>
+  Buffer.compare(one.credential_id ?? Buffer.of(), other.credential_id ?? Buffer.of());
 
 describe('users export', () => {
   it.each(['ndjson', 'csv'])('writes what import reads: they sign in elsewhere, and a second export says the same (%s)', async (format) => {
@@ -81,6 +86,45 @@ describe('users export', () => {
     }
   });
 
+  it('writes passkeys with all that is known of them: they sign in elsewhere, and a second export says the same', async () => {
+    const [database, clock] = [await testDatabase(), service.clock];
+    const [from, to] = [await startService({ database, clock }), await startService({ clock })];
+    try {
+      const person = await enrolPasskey(from, await signedInPerson(from));
+      const second = await enrolPasskey(from, person, authenticatorOf(from), { backupState: 'eligible' });
+      const foreign = await oldPasskey(from);
+      const traveller = { id: randomUUID(), email: newEmail(), email_verified: true, passkeys: [foreign.fields] };
+      writeFileSync(fileNamed('traveller.ndjson'), JSON.stringify(traveller));
+      await latchkeyProcess(database.address, ['users', 'import', fileNamed('traveller.ndjson')]).ended;
+      // The clock of the test runs ahead of the command's.
+      await database.sql`update accounts set created_at = '2024-01-02T03:04:05.678Z'`;
+      await database.sql`update passkeys set created_at = '2024-01-02T03:04:05.678Z', last_used_at = '2024-02-02T03:04:05.678Z'`;
+      await database.sql`update passkeys set flagged_at = '2024-03-02T03:04:05.678Z', name = 'Blue' where id = ${second.passkeyId}`;
+      const [file, again] = [fileNamed('keys.ndjson'), fileNamed('keys-again.ndjson')];
+      expect((await exporting(file, {}, database.address)).out).toMatch(/^2 users with 3 passkeys in .*; left behind: 0 passkeys, /);
+      const imported = await latchkeyProcess(to.database.address, ['users', 'import', file, '--json']).ended;
+      expect(JSON.parse(imported.out)).toMatchObject({ imported: 2, passkeys: 3, rejected: 0 });
+      expect((await exporting(again, {}, to.database.address)).code).toBe(0);
+      expect(linesOf(again)).toEqual(linesOf(file));
+      const columns = sql`credential_id, public_key, sign_count, transports, aaguid, name, is_backup_eligible, is_backed_up, created_at,
+        last_used_at, flagged_at, user_handle`;
+      const rowsIn = async (there: typeof sql) => await there`select ${columns} from passkeys order by id`;
+      expect((await rowsIn(to.sql)).toSorted(byCredential)).toEqual((await rowsIn(database.sql)).toSorted(byCredential));
+      for (const [{ authenticator }, id, how] of [
+        [person, person.id, {}],
+        [second, person.id, { backupState: 'eligible' }],
+        [foreign, traveller.id, {}],
+      ] as const) {
+        const credential = await assertionOf(to, authenticator, { how });
+        expect((await to.api().post('/api/auth/webauthn/authenticate/verify', { credential })).body.user.id).toBe(id);
+      }
+    } finally {
+      await to.stop();
+      await from.stop();
+      await database.drop();
+    }
+  });
+
   it('leaves a file alone that is there, and nothing where it fails', async () => {
     const file = fileNamed('mine.ndjson');
     writeFileSync(file, 'mine');
@@ -101,8 +145,8 @@ describe('users export', () => {
       await enrolPasskey(alone, person);
       const deleted = await registeredPerson(alone);
       await database.sql`update accounts set status = 'deleted', erase_at = now() where id = ${deleted.id}`;
-      const { out } = await exporting(fileNamed('left.ndjson'), {}, database.address);
-      expect(out).toMatch(/^1 users in .*; left behind: 1 passkeys, \d+ recovery codes\n$/);
+      const { out } = await exporting(fileNamed('left.csv'), {}, database.address);
+      expect(out).toMatch(/^1 users with 0 passkeys in .*; left behind: 1 passkeys, \d+ recovery codes\n$/);
       expect(await database.sql`select risk from audit_events where type = 'USERS_EXPORTED'`).toEqual([{ risk: 80 }]);
     } finally {
       await alone.stop();

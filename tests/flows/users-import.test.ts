@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -7,6 +7,7 @@ import { fernetSeal, newFernetKey, parseFernetKey } from '#infrastructure/crypto
 import { expectProblem } from '#tests/support/api.ts';
 import { latchkeyProcess, type Ran } from '#tests/support/command.ts';
 import { createDatabase, dropDatabase, inDatabase, testDatabase } from '#tests/support/database.ts';
+import { oldPasskey } from '#tests/support/old-passkeys.ts';
 import { newEmail, newUsername, registeredPerson, signIn, tokensOf, tryLogin, verifiedPerson } from '#tests/support/people.ts';
 import { nextCode, preAuthOf, verifyMfa } from '#tests/support/second-factors.ts';
 import { startService } from '#tests/support/service.ts';
@@ -216,11 +217,14 @@ describe('users import', () => {
 
   it('goes on after it was killed: no batch is half there, and the end is the same', async () => {
     const many = 12_000;
+    const { fields: passkey } = await oldPasskey(service);
+    const totp_secret = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP';
+    const withAll = () => userLine({ totp_secret, passkeys: [{ ...passkey, credential_id: randomBytes(16).toString('base64url') }] });
     const database = await testDatabase();
     const count = async (table: string) =>
       (await database.sql<{ n: number }[]>`select count(*)::int as n from ${database.sql(table)}`)[0]?.n ?? 0;
     try {
-      const file = fileOf(Array.from({ length: many }, () => userLine({ totp_secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP' })));
+      const file = fileOf(Array.from({ length: many }, () => withAll()));
       const first = latchkeyProcess(database.address, ['users', 'import', file]);
       await until('some users are there', async () => (await count('accounts')) > 0);
       first.child.kill('SIGKILL');
@@ -233,12 +237,12 @@ describe('users import', () => {
       const before = await count('accounts');
       expect(before).toBeLessThan(many);
       expect(before % 500).toBe(0);
-      expect(await count('totp_authenticators')).toBe(before);
+      expect([await count('totp_authenticators'), await count('passkeys')]).toEqual([before, before]);
       expect(await database.sql`select 1 from audit_events where type = 'USERS_IMPORTED'`).toHaveLength(before / 500);
       const second = await latchkeyProcess(database.address, ['users', 'import', file, '--json']).ended;
       expect(second.code).toBe(0);
       expect(reportOf(second)).toMatchObject({ imported: many - before, already_there: before, rejected: 0, rejects_file: null });
-      expect([await count('accounts'), await count('totp_authenticators')]).toEqual([many, many]);
+      expect([await count('accounts'), await count('totp_authenticators'), await count('passkeys')]).toEqual([many, many, many]);
       const [told] = await database.sql<{ sum: number }[]>`
         select sum((details->>'imported')::int)::int as sum from audit_events where type = 'USERS_IMPORTED' and risk = 60`;
       expect(told?.sum).toBe(many);

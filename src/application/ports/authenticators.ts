@@ -9,9 +9,12 @@ export type Passkey = PasskeyDescriptor & {
   id: string;
   accountId: string;
   publicKey: Buffer;
+  /** Of the account, as the authenticator says it: a passkey from elsewhere keeps the one that it was made with. */
+  userHandle: Buffer;
   signCount: number;
   name: string;
-  isBackupEligible: boolean;
+  /** null: not known until its first use here. */
+  isBackupEligible: boolean | null;
   isBackedUp: boolean;
   createdAt: Date;
   lastUsedAt: Date | null;

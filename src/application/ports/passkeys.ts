@@ -13,6 +13,11 @@ export type NewCredential = PasskeyDescriptor & {
   isBackedUp: boolean;
 };
 
+/** What an authenticator says of itself each time. */
+export type PasskeyUse = { signCount: number; isBackupEligible: boolean; isBackedUp: boolean };
+
+export type VerifiedAssertion = PasskeyUse & { isUserVerified: boolean };
+
 /** The ceremonies of WebAuthn Level 3. Challenges are single-use tickets of the caller's, 256 bits in base64url. */
 export interface Passkeys {
   /** PublicKeyCredentialCreationOptionsJSON: a discoverable credential, user verification preferred, no attestation. */
@@ -26,15 +31,18 @@ export interface Passkeys {
   requestOptions(input: { challenge: string; allow: readonly PasskeyDescriptor[] }): Promise<Record<string, unknown>>;
   /**
    * What a response says of itself before anything is checked: which challenge it answers (to find its ticket), which
-   * credential made it, whose it claims to be (an account's id). @returns null when it is no WebAuthn response at all
+   * credential made it, whose it claims to be. @returns null when it is no WebAuthn response at all
    */
-  read(credential: unknown): { challenge: string; credentialId: Buffer; userHandle: string | null } | null;
+  read(credential: unknown): { challenge: string; credentialId: Buffer; userHandle: Buffer | null } | null;
   /** WebAuthn L3 7.1, every step. @returns null when any of it does not hold */
   verifyRegistration(credential: unknown, challenge: string): Promise<NewCredential | null>;
-  /** WebAuthn L3 7.2, every step but the counter, which the flow judges. @returns null when any of it does not hold */
+  /**
+   * WebAuthn L3 7.2, every step but the counter, which the flow judges. Whether a passkey can be synced never changes; of one that
+   * came from elsewhere its first use may have to tell. @returns null when any of it does not hold
+   */
   verifyAuthentication(
     credential: unknown,
     challenge: string,
-    passkey: { credentialId: Buffer; publicKey: Buffer; isBackupEligible: boolean },
-  ): Promise<{ isUserVerified: boolean; signCount: number; isBackedUp: boolean } | null>;
+    passkey: { credentialId: Buffer; publicKey: Buffer; isBackupEligible: boolean | null },
+  ): Promise<VerifiedAssertion | null>;
 }

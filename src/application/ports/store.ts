@@ -21,7 +21,7 @@ import type { Holdings } from './holdings.ts';
 import type { HotPaths, PasswordTry, SignInSignals } from './hot-paths.ts';
 import type { Identities } from './identities.ts';
 import type { OutboxMessage } from './outbox.ts';
-import type { NewCredential } from './passkeys.ts';
+import type { NewCredential, PasskeyUse } from './passkeys.ts';
 import type { NewSession, Session, SessionEnd, SessionSecret, SessionWithProofs } from './sessions.ts';
 import type { IssuedTicket, TicketContext } from './tickets.ts';
 
@@ -215,7 +215,7 @@ export interface Writes extends Reads {
     /** @returns it as it is stored, null when somebody has registered this credential */
     addPasskey(passkey: NewCredential & { id: string; accountId: string; name: string }, at: Date): Promise<Passkey | null>;
     /** Notes the use. @returns the counter stored before, null when the passkey is gone */
-    usePasskey(id: string, signCount: number, isBackedUp: boolean, at: Date): Promise<number | null>;
+    usePasskey(id: string, use: PasskeyUse, at: Date): Promise<number | null>;
     flagPasskey(id: string, at: Date): Promise<void>;
     renamePasskey(accountId: string, id: string, name: string): Promise<Passkey | null>;
     removePasskey(accountId: string, id: string): Promise<void>;

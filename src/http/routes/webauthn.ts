@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { passkeySignIn } from '#application/passkey-sign-in.ts';
 import type { passkeys } from '#application/passkeys.ts';
 import type { verifyMfa } from '#application/verify-mfa.ts';
+import { UNNAMED_PASSKEY } from '#domain/passkeys.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { askerOf } from '../asker.ts';
 import { sessionCookies } from '../cookies.ts';
@@ -47,7 +48,7 @@ export function webauthnRoutes(
       body: z.strictObject({ credential, name: passkeyName.optional() }),
       responses: { 201: { description: 'It is a factor now', schema: Registered } },
       async handler({ body, principal, client }) {
-        const outcome = await use.register(principal, body.credential, body.name ?? 'Passkey', client);
+        const outcome = await use.register(principal, body.credential, body.name ?? UNNAMED_PASSKEY, client);
         if (isRefusal(outcome)) return outcome;
         const registered = { ...passkeyView(outcome.passkey), recovery_codes: outcome.recoveryCodes };
         return { status: 201, body: registered, cookies: sessionCookies(outcome.cookie) };

@@ -9,7 +9,7 @@ import { type PasskeyRow, passkeyOf, wordsOf } from './rows.ts';
 export function passkeyColumns(sql: Handle) {
   return sql`
     id, account_id, credential_id, public_key, sign_count, transports, name, is_backup_eligible, is_backed_up, created_at, last_used_at,
-    flagged_at`;
+    flagged_at, user_handle`;
 }
 
 export function authenticatorReads(sql: Handle): Reads['authenticators'] {

@@ -67,10 +67,11 @@ export function authenticatorWrites(sql: Handle, reads: Reads['authenticators'])
         on conflict (credential_id) do nothing returning ${passkeyColumns(sql)}`;
       return row ? passkeyOf(row) : null;
     },
-    async usePasskey(id, signCount, isBackedUp, at) {
+    async usePasskey(id, { signCount, isBackupEligible, isBackedUp }, at) {
       const [row] = await sql<{ before: string }[]>`
         with seen as (select id, sign_count from passkeys where id = ${id} for update)
-        update passkeys p set sign_count = greatest(p.sign_count, ${signCount}), is_backed_up = ${isBackedUp}, last_used_at = ${at}
+        update passkeys p set sign_count = greatest(p.sign_count, ${signCount}), is_backed_up = ${isBackedUp}, last_used_at = ${at},
+          is_backup_eligible = coalesce(p.is_backup_eligible, ${isBackupEligible})
         from seen where p.id = seen.id returning seen.sign_count as before`;
       return row ? Number(row.before) : null;
     },

@@ -1,7 +1,9 @@
+import type { Passkey } from '#application/ports/authenticators.ts';
 import type { AuditEvent } from '#domain/audit-event.ts';
-import { connect, type DatabaseAddress } from './connect.ts';
+import { passkeyColumns } from './authenticator-reads.ts';
+import { connect, type DatabaseAddress, type Handle } from './connect.ts';
 import { record } from './parts.ts';
-import { wordsOf } from './rows.ts';
+import { arrayOf, type PasskeyRow, passkeyOf, wordsOf } from './rows.ts';
 
 export type ExportedUser = {
   id: string;
@@ -16,12 +18,15 @@ export type ExportedUser = {
   /** As it is stored: sealed. */
   totpSecret: string | null;
   phone: string | null;
+  /** In the order of their enrolment. */
+  passkeys: ExportedPasskey[];
   /** What an export leaves behind. */
-  passkeys: number;
   recoveryCodes: number;
 };
 
-type Row = Omit<ExportedUser, 'roles'> & { roles: string };
+export type ExportedPasskey = Passkey & { aaguid: string };
+
+type Row = Omit<ExportedUser, 'roles' | 'passkeys'> & { roles: string };
 
 const PAGE = 500;
 
@@ -43,7 +48,6 @@ export async function exportUsers(
         const rows = await tx<Row[]>`
           select a.id, a.email, a.email_verified_at is not null as "isVerified", a.username, a.display_name as "displayName",
             a.password_hash as "passwordHash", a.roles, a.status, a.created_at as "createdAt", o.secret as "totpSecret", p.number as phone,
-            (select count(*)::int from passkeys k where k.account_id = a.id) as passkeys,
             (select count(*)::int from recovery_codes c where c.account_id = a.id and c.used_at is null) as "recoveryCodes"
           from accounts a
             left join totp_authenticators o on o.account_id = a.id and o.activated_at is not null
@@ -51,8 +55,9 @@ export async function exportUsers(
           where a.id > ${after} and a.status <> 'deleted' order by a.id limit ${PAGE}`;
         const last = rows.at(-1);
         if (last === undefined) return;
+        const passkeys = await passkeysOf(tx, rows);
         await take(
-          rows.map((row) => ({ ...row, roles: wordsOf(row.roles) })),
+          rows.map((row) => ({ ...row, roles: wordsOf(row.roles), passkeys: passkeys.get(row.id) ?? [] })),
           total?.count ?? 0,
         );
         after = last.id;
@@ -61,4 +66,14 @@ export async function exportUsers(
   } finally {
     await sql.end();
   }
+}
+
+/** By account, the oldest first. */
+async function passkeysOf(sql: Handle, users: readonly { id: string }[]): Promise<Map<string, ExportedPasskey[]>> {
+  const rows = await sql<(PasskeyRow & { aaguid: string })[]>`
+    select ${passkeyColumns(sql)}, aaguid from passkeys where account_id = any(${arrayOf(users.map(({ id }) => id))}::text::uuid[]) order by id`;
+  return Map.groupBy(
+    rows.map((row) => ({ ...passkeyOf(row), aaguid: row.aaguid })),
+    ({ accountId }) => accountId,
+  );
 }

@@ -6,6 +6,23 @@ import type { Username } from '#domain/username.ts';
 import { connect, type DatabaseAddress, type Handle } from './connect.ts';
 import { record } from './parts.ts';
 
+export type ImportedPasskey = {
+  credentialId: Buffer;
+  publicKey: Buffer;
+  signCount: number;
+  /** null: the account's id, as our own have. */
+  userHandle: Buffer | null;
+  transports: string[];
+  aaguid: string;
+  name: string;
+  /** null: not known. */
+  isBackupEligible: boolean | null;
+  isBackedUp: boolean;
+  createdAt: Date;
+  lastUsedAt: Date | null;
+  flaggedAt: Date | null;
+};
+
 export type ImportedUser = {
   /** Of the file. */
   line: number;
@@ -22,14 +39,18 @@ export type ImportedUser = {
   /** Sealed with our key. */
   totpSecret: string | null;
   phone: string | null;
+  passkeys: readonly ImportedPasskey[];
 };
+
+/** What one batch made. */
+export type Imported = { users: number; admins: number; passkeys: number };
 
 /** `free` only in a rehearsal. */
 export type Fate = 'imported' | 'free' | 'already-there' | { refused: string };
 
 export type Importer = {
   /** Writes all of them that can be, with the event that tells of it, or none: in one transaction. @returns by line what became of each */
-  write(users: readonly ImportedUser[], event: (imported: number, admins: number) => AuditEvent, at: Date): Promise<Map<number, Fate>>;
+  write(users: readonly ImportedUser[], event: (imported: Imported) => AuditEvent, at: Date): Promise<Map<number, Fate>>;
   /** What would become of each. */
   rehearse(users: readonly ImportedUser[]): Promise<Map<number, Fate>>;
   close(): Promise<void>;
@@ -53,8 +74,10 @@ export function openImporter(address: DatabaseAddress): Importer {
             fate === 'free' ? { refused: 'Somebody took the address or the user name for a moment: import it again.' } : fate,
           );
         }
-        const admins = free.filter(({ line, roles }) => made.has(line) && roles.includes('admin')).length;
-        if (made.size > 0) await record(tx, event(made.size, admins));
+        const imported = free.filter(({ line }) => made.has(line));
+        const admins = imported.filter(({ roles }) => roles.includes('admin')).length;
+        const passkeys = imported.reduce((sum, user) => sum + user.passkeys.length, 0);
+        if (made.size > 0) await record(tx, event({ users: made.size, admins, passkeys }));
         return fates;
       }) as Promise<Map<number, Fate>>,
     rehearse: (users) =>
@@ -74,6 +97,7 @@ type Holders = {
   email_status: string | null;
   id_taken: boolean;
   name_taken: boolean;
+  passkey_taken: boolean;
 };
 
 /** Who holds the ids, addresses and user names now. */
@@ -82,7 +106,8 @@ async function fatesOf(sql: Handle, users: readonly ImportedUser[]): Promise<Map
   await sql`set local enable_seqscan = off`; // a plan from before the first batch would read the table from end to end
   const rows = await sql<Holders[]>`
     select given.line, e.id as email_id, e.email_verified_at is not null as email_verified, e.status as email_status,
-      i.id is not null as id_taken, n.id is not null as name_taken
+      i.id is not null as id_taken, n.id is not null as name_taken,
+      exists (select from jsonb_to_recordset(given.passkeys) as mine (credential_id bytea) join passkeys using (credential_id)) as passkey_taken
     from ${given(sql, users)}
       left join accounts e on e.email_canonical = given.email_canonical
       left join accounts i on i.id = given.account_id
@@ -101,6 +126,7 @@ function fateOf({ id, isVerified }: ImportedUser, holders: Holders | undefined):
   }
   if (holders.id_taken) return { refused: 'The id has an account here with another address.' };
   if (holders.name_taken) return { refused: 'The user name has an account here with another address.' };
+  if (holders.passkey_taken) return { refused: 'One of its passkeys has an account here with another address.' };
   return 'free';
 }
 
@@ -122,10 +148,36 @@ function given(sql: Handle, users: readonly ImportedUser[]) {
     totp_id: randomUUIDv7(),
     totp_secret: user.totpSecret,
     phone: user.phone,
+    passkeys: passkeyRows(user.passkeys),
   }));
   return sql`jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) as given (line int, account_id uuid, email text, email_canonical text,
     is_verified boolean, username text, username_canonical text, display_name text, password_hash text, status text, roles text[],
-    made_at timestamptz, totp_id uuid, totp_secret text, phone text)`;
+    made_at timestamptz, totp_id uuid, totp_secret text, phone text, passkeys jsonb)`;
+}
+
+/** Their ids rise as they stand there: an account lists the oldest first. */
+function passkeyRows(passkeys: readonly ImportedPasskey[]) {
+  const ids = passkeys.map(() => randomUUIDv7()).sort();
+  return passkeys.map((passkey, i) => ({
+    id: ids[i],
+    credential_id: hexOf(passkey.credentialId),
+    public_key: hexOf(passkey.publicKey),
+    sign_count: passkey.signCount,
+    transports: passkey.transports,
+    aaguid: passkey.aaguid,
+    name: passkey.name,
+    is_backup_eligible: passkey.isBackupEligible,
+    is_backed_up: passkey.isBackedUp,
+    created_at: passkey.createdAt,
+    last_used_at: passkey.lastUsedAt,
+    flagged_at: passkey.flaggedAt,
+    user_handle: passkey.userHandle && hexOf(passkey.userHandle),
+  }));
+}
+
+/** As bytea reads it. */
+function hexOf(bytes: Buffer): string {
+  return `\\x${bytes.toString('hex')}`;
 }
 
 /** @returns the lines of those that were made */
@@ -147,6 +199,15 @@ async function insert(sql: Handle, users: readonly ImportedUser[], at: Date): Pr
     ), reachable as (
       insert into phones (account_id, number, verified_at)
       select account_id, phone, ${at}::timestamptz from given where phone is not null and account_id in (select id from made)
+    ), keyed as (
+      insert into passkeys (id, account_id, credential_id, public_key, sign_count, transports, aaguid, name, is_backup_eligible, is_backed_up,
+        created_at, last_used_at, flagged_at, user_handle)
+      select mine.id, account_id, credential_id, public_key, sign_count, transports, aaguid, name, is_backup_eligible, is_backed_up,
+        mine.created_at, last_used_at, flagged_at, user_handle
+      from given, jsonb_to_recordset(given.passkeys) as mine (id uuid, credential_id bytea, public_key bytea, sign_count bigint,
+        transports text[], aaguid uuid, name text, is_backup_eligible boolean, is_backed_up boolean, created_at timestamptz,
+        last_used_at timestamptz, flagged_at timestamptz, user_handle bytea)
+      where account_id in (select id from made)
     )
     select id from made`;
   const made = new Set(rows.map(({ id }) => id));

@@ -3,6 +3,7 @@ import type { Passkey } from '#application/ports/authenticators.ts';
 import type { Authenticated, Session, SessionEnd } from '#application/ports/sessions.ts';
 import type { TicketContext } from '#application/ports/tickets.ts';
 import type { Proof } from '#domain/assurance.ts';
+import { userHandleOf } from '#domain/passkeys.ts';
 
 /** SQL rows as records: the one translation between the two. Arrays come as `{a,b}`: types are not fetched at connect. */
 
@@ -103,11 +104,12 @@ export type PasskeyRow = {
   sign_count: string;
   transports: string;
   name: string;
-  is_backup_eligible: boolean;
+  is_backup_eligible: boolean | null;
   is_backed_up: boolean;
   created_at: Date;
   last_used_at: Date | null;
   flagged_at: Date | null;
+  user_handle: Buffer | null;
 };
 
 export function passkeyOf(row: PasskeyRow): Passkey {
@@ -116,6 +118,7 @@ export function passkeyOf(row: PasskeyRow): Passkey {
     accountId: row.account_id,
     credentialId: row.credential_id,
     publicKey: row.public_key,
+    userHandle: row.user_handle ?? userHandleOf(row.account_id),
     signCount: Number(row.sign_count), // bigint comes as text
     transports: wordsOf(row.transports),
     name: row.name,

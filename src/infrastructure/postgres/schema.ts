@@ -204,12 +204,15 @@ export const passkeys = pgTable(
     transports: text('transports').array().notNull(),
     aaguid: uuid('aaguid').notNull(),
     name: text('name').notNull(),
-    isBackupEligible: boolean('is_backup_eligible').notNull(),
+    /** null: it came from a system that had not kept it, and has not been used here yet. */
+    isBackupEligible: boolean('is_backup_eligible'),
     isBackedUp: boolean('is_backed_up').notNull(),
     createdAt: instant('created_at').notNull(),
     lastUsedAt: instant('last_used_at'),
     /** When its counter last went backwards. */
     flaggedAt: instant('flagged_at'),
+    /** What the system that it came from called its user by (WebAuthn L3 5.4.3); null: the account's id, as we do. */
+    userHandle: bytea('user_handle'),
   },
   (table) => [uniqueIndex('passkeys_credential').on(table.credentialId), index('passkeys_of_account').on(table.accountId)],
 );

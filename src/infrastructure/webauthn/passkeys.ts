@@ -1,15 +1,12 @@
 import type { AuthenticatorTransport } from '@simplewebauthn/server';
 import type { PasskeyDescriptor, Passkeys } from '#application/ports/passkeys.ts';
+import { userHandleOf } from '#domain/passkeys.ts';
 import { isUnattested } from './attestation.ts';
+import { ALGORITHMS } from './cose-key.ts';
+import { helpers, library } from './library.ts';
 import { asAuthentication, asRegistration, bytesOf, challengeOf, isSameOrigin } from './responses.ts';
 
 const TIMEOUT_MS = 300_000;
-/** ES256, EdDSA, RS256. Always named to the library: left to itself it tries ML-DSA, at which Node prints a warning. */
-const ALGORITHMS = [-7, -8, -257];
-
-/** Loaded at first use: 26 MB that a service without passkeys never needs. */
-const library = once(() => import('@simplewebauthn/server'));
-const helpers = once(() => import('@simplewebauthn/server/helpers'));
 
 /** The ceremonies of WebAuthn by SimpleWebAuthn, and the few steps that it leaves out. */
 export function simpleWebAuthn({ rpId, rpName, origins }: { rpId: string; rpName: string; origins: string[] }): Passkeys {
@@ -21,7 +18,7 @@ export function simpleWebAuthn({ rpId, rpName, origins }: { rpId: string; rpName
       const options = await generateRegistrationOptions({
         rpID: rpId,
         rpName,
-        userID: new Uint8Array(Buffer.from(account.id.replaceAll('-', ''), 'hex')),
+        userID: new Uint8Array(userHandleOf(account.id)),
         userName: account.email,
         userDisplayName: account.displayName ?? '',
         challenge: new Uint8Array(bytesOf(challenge)),
@@ -29,7 +26,7 @@ export function simpleWebAuthn({ rpId, rpName, origins }: { rpId: string; rpName
         attestationType: 'none',
         excludeCredentials: exclude.map(descriptor),
         authenticatorSelection: { residentKey: 'required', userVerification: 'preferred' },
-        supportedAlgorithmIDs: ALGORITHMS,
+        supportedAlgorithmIDs: ALGORITHMS, // always named: left to itself the library tries ML-DSA, at which Node prints a warning
       });
       return { ...options };
     },
@@ -52,7 +49,7 @@ export function simpleWebAuthn({ rpId, rpName, origins }: { rpId: string; rpName
       const challenge = read && challengeOf(read.response);
       if (read === null || challenge === null) return null;
       const handle = authentication?.response.userHandle;
-      return { challenge, credentialId: bytesOf(read.id), userHandle: handle ? uuidOf(bytesOf(handle)) : null };
+      return { challenge, credentialId: bytesOf(read.id), userHandle: handle ? bytesOf(handle) : null };
     },
 
     async verifyRegistration(credential, challenge) {
@@ -99,8 +96,10 @@ export function simpleWebAuthn({ rpId, rpName, origins }: { rpId: string; rpName
           credential: { id: authentication.id, publicKey: new Uint8Array(publicKey), counter: 0 },
           ...expected,
         });
-        if (!verified || isBackupEligible !== (found.credentialDeviceType === 'multiDevice')) return null;
-        return { isUserVerified: found.userVerified, signCount: found.newCounter, isBackedUp: found.credentialBackedUp };
+        const isSyncable = found.credentialDeviceType === 'multiDevice';
+        if (!verified || (isBackupEligible !== null && isBackupEligible !== isSyncable)) return null;
+        const { userVerified: isUserVerified, newCounter: signCount, credentialBackedUp: isBackedUp } = found;
+        return { isUserVerified, signCount, isBackupEligible: isSyncable, isBackedUp };
       });
     },
   };
@@ -110,10 +109,6 @@ function descriptor({ credentialId, transports }: PasskeyDescriptor) {
   return { id: credentialId.toString('base64url'), transports: transports as AuthenticatorTransport[] };
 }
 
-function uuidOf(bytes: Buffer): string {
-  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}
-
 /** The library throws at every step that does not hold, and whatever its decoders throw at what is no CBOR, DER or key. */
 async function nullIfRefused<T>(ceremony: () => Promise<T | null>): Promise<T | null> {
   try {
@@ -121,12 +116,4 @@ async function nullIfRefused<T>(ceremony: () => Promise<T | null>): Promise<T | 
   } catch {
     return null;
   }
-}
-
-function once<T>(load: () => Promise<T>): () => Promise<T> {
-  let loaded: Promise<T> | undefined;
-  return () => {
-    loaded ??= load();
-    return loaded;
-  };
 }

@@ -3,16 +3,20 @@ import { decodeCanonical } from '../crypto/base64url.ts';
 
 /** What a client sends (WebAuthn L3 5.1, …ResponseJSON), rebuilt from the fields that we read, each within bounds: no other shape gets further. */
 
-const MAX_CREDENTIAL_ID_BYTES = 1023; // WebAuthn L3 7.1
+export const MAX_CREDENTIAL_ID_BYTES = 1023; // WebAuthn L3 7.1
 const MAX_CLIENT_DATA_BYTES = 8192;
 const MAX_AUTHENTICATOR_BYTES = 16_384; // an RSA key of 4096 bits, the longest id and some extensions need 3000
 const MAX_SIGNATURE_BYTES = 2048;
 const MAX_CHALLENGE_BYTES = 256;
-const USER_HANDLE_BYTES = 16; // a UUID
+export const MAX_USER_HANDLE_BYTES = 64; // WebAuthn L3 5.4.3; ours have 16
 const TRANSPORTS = ['ble', 'cable', 'hybrid', 'internal', 'nfc', 'smart-card', 'usb'];
 
-const bytes = (most: number) =>
-  z.string().refine((text) => text !== '' && text.length <= Math.ceil((most * 4) / 3) && decodeCanonical(text) !== null);
+/** Base64url of 1 to `most` bytes. */
+export const bytes = (most: number, fault?: string) =>
+  z.string(fault).refine((text) => text !== '' && text.length <= Math.ceil((most * 4) / 3) && decodeCanonical(text) !== null, fault);
+
+/** Hints of the client's, and only that: strange ones are no reason to refuse a good passkey. */
+export const knownTransports = (given: readonly string[]) => TRANSPORTS.filter((transport) => given.includes(transport));
 
 const Credential = z.object({ id: bytes(MAX_CREDENTIAL_ID_BYTES), rawId: z.string(), type: z.literal('public-key') });
 const clientDataJSON = bytes(MAX_CLIENT_DATA_BYTES);
@@ -21,11 +25,7 @@ const Registration = Credential.extend({
   response: z.object({
     clientDataJSON,
     attestationObject: bytes(MAX_AUTHENTICATOR_BYTES),
-    // Hints of the client's, and only that: strange ones are no reason to refuse a good passkey.
-    transports: z
-      .array(z.string())
-      .catch([])
-      .transform((given) => TRANSPORTS.filter((transport) => given.includes(transport))),
+    transports: z.array(z.string()).catch([]).transform(knownTransports),
   }),
 });
 
@@ -34,9 +34,7 @@ const Authentication = Credential.extend({
     clientDataJSON,
     authenticatorData: bytes(MAX_AUTHENTICATOR_BYTES),
     signature: bytes(MAX_SIGNATURE_BYTES),
-    userHandle: bytes(USER_HANDLE_BYTES)
-      .refine((handle) => bytesOf(handle).length === USER_HANDLE_BYTES)
-      .nullish(),
+    userHandle: bytes(MAX_USER_HANDLE_BYTES).nullish(),
   }),
 });
 

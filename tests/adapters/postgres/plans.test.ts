@@ -144,7 +144,7 @@ it('every question of the store is answered by an index: no table is read from e
       await authenticators.touchPhone(known.id, at);
       const passkey = passkeyOf(known.id);
       await authenticators.addPasskey(passkey, at);
-      await authenticators.usePasskey(passkey.id, 1, true, at);
+      await authenticators.usePasskey(passkey.id, { signCount: 1, isBackupEligible: true, isBackedUp: true }, at);
       await authenticators.flagPasskey(passkey.id, at);
       await authenticators.renamePasskey(known.id, passkey.id, 'other');
       await authenticators.list(known.id);

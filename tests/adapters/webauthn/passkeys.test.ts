@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { userHandleOf } from '#domain/passkeys.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
 import { cbor, type Lie, softwareAuthenticator } from '#tests/support/authenticator.ts';
 
@@ -144,9 +145,9 @@ describe('a sign-in', () => {
     const { authenticator, credential } = await registered();
     const challenge = newChallenge();
     const answer = authenticator.get(await passkeys.requestOptions({ challenge, allow: [] }));
-    expect(passkeys.read(answer)).toEqual({ challenge, credentialId: credential.credentialId, userHandle: account.id });
+    expect(passkeys.read(answer)).toEqual({ challenge, credentialId: credential.credentialId, userHandle: userHandleOf(account.id) });
     const verified = await passkeys.verifyAuthentication(answer, challenge, credential);
-    expect(verified).toEqual({ isUserVerified: true, signCount: 2, isBackedUp: false });
+    expect(verified).toEqual({ isUserVerified: true, signCount: 2, isBackupEligible: false, isBackedUp: false });
   });
 
   it('tells an unverified user and a synced passkey, and leaves the counter to the flow', async () => {
@@ -156,13 +157,15 @@ describe('a sign-in', () => {
     expect(await authenticate({ signCount: 0xffff_ffff })).toMatchObject({ signCount: 0xffff_ffff });
   });
 
-  it('needs no user handle, and is read with one of 16 bytes only', async () => {
+  it('needs no user handle, and is read with one of 64 bytes at most', async () => {
     const { authenticator, credential } = await registered();
     const options = await passkeys.requestOptions({ challenge: newChallenge(), allow: [credential] });
     expect(passkeys.read(authenticator.get(options, { userHandle: null }))).toMatchObject({ userHandle: null });
     const handleOfNull = withResponse({ userHandle: null })(authenticator.get(options));
     expect(passkeys.read(handleOfNull)).toMatchObject({ userHandle: null });
-    for (const length of [0, 15, 17, 64]) {
+    const longest = randomBytes(64);
+    expect(passkeys.read(authenticator.get(options, { userHandle: longest }))).toMatchObject({ userHandle: longest });
+    for (const length of [0, 65]) {
       expect(passkeys.read(authenticator.get(options, { userHandle: randomBytes(length) })), `${length} bytes`).toBeNull();
     }
   });

@@ -32,5 +32,4 @@ CREATE TABLE magic_link_tokens (
   expires_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
 insert into users select id, email, is_active, is_verified, created_at at time zone 'utc', now() from people;
-insert into webauthn_credentials select gen_random_uuid(), id, decode(md5(email), 'hex'), '\x00', 3, 'Laptop' from users where is_email_verified;
 insert into sessions select gen_random_uuid(), id, sha256(email::bytea), now() + interval '7 days', null from users;
