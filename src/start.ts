@@ -10,6 +10,7 @@ import { compose } from './compose.ts';
 import type { Config } from './config.ts';
 import { legacyNotice } from './legacy.ts';
 import { openTelemetry } from './telemetry.ts';
+import { trimHeap } from './trim-heap.ts';
 
 export type Running = {
   /** What a person wants to know at the start. */
@@ -31,6 +32,8 @@ export async function start(config: Config): Promise<Running> {
     const fernetKeys = config.FERNET_KEY?.reveal() ?? generatedSecret(config.DATA_DIR, 'fernet-key').toString();
     const service = await compose(config, { database: database.address, secretKey, fernetKeys, log, tracing });
     try {
+      await service.app.ready();
+      trimHeap();
       await service.app.listen({ host: config.HOST, port: config.PORT });
     } catch (error) {
       await service.stop();
