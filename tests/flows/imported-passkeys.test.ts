@@ -192,6 +192,7 @@ describe('importing passkeys', () => {
       [{ public_key: coseKey({ 1: 1, 3: -8, [-1]: 6, [-2]: x.subarray(1) }) }, /public_key: It is no key/],
       [{ public_key: coseKey({ 1: 3, 3: -257 }) }, /public_key: It is no key/],
       [{ public_key: base64url(rsaKey(1024)) }, /public_key: It is no key/],
+      [{ public_key: base64url(rsaKey(1024, Buffer.alloc(128))) }, /public_key: It is no key/],
       [{ sign_count: undefined }, /sign_count: Give a whole number/],
       [{ sign_count: -1 }, /sign_count: It is below 0/],
       [{ sign_count: 0x1_0000_0000 }, /sign_count: It is above 4294967295/],
@@ -305,9 +306,9 @@ function edKey(): Buffer {
   return Buffer.from(coseKey({ 1: 1, 3: -8, [-1]: 6, [-2]: x }), 'base64url');
 }
 
-function rsaKey(modulusLength: number): Buffer {
+function rsaKey(modulusLength: number, zeros = Buffer.alloc(0)): Buffer {
   const { n, e } = jwkOf(generateKeyPairSync('rsa', { modulusLength }).publicKey);
-  return Buffer.from(coseKey({ 1: 3, 3: -257, [-1]: n, [-2]: e }), 'base64url');
+  return Buffer.from(coseKey({ 1: 3, 3: -257, [-1]: Buffer.concat([zeros, n]), [-2]: e }), 'base64url');
 }
 
 function spki(): Buffer {

@@ -9,7 +9,7 @@ type CoseKey = Map<unknown, unknown>;
 const [KTY, ALG] = [1, 3];
 const KEY_TYPE = { okp: 1, ec2: 2, rsa: 3 };
 const CURVE = { p256: 1, ed25519: 6 };
-const LEAST_RSA_BYTES = 256; // RFC 8812 2: 2048 bits
+const LEAST_RSA_BITS = 2048; // RFC 8812 2
 
 /** How a key of each algorithm that we offer, the one that we like best first, reads as a JWK; null: it has not its shape. */
 const FORMS = new Map<unknown, (key: CoseKey) => JsonWebKey | null>([
@@ -29,7 +29,8 @@ export async function faultOfKey(cose: Buffer): Promise<string | null> {
   const form = FORMS.get(key.get(ALG));
   if (form === undefined) return 'It is of none of the algorithms that are offered here: ES256, EdDSA, RS256.';
   const jwk = form(key);
-  const isKey = jwk !== null && nullIfThrown(() => createPublicKey({ key: jwk, format: 'jwk' })) !== null;
+  const read = jwk && nullIfThrown(() => createPublicKey({ key: jwk, format: 'jwk' }));
+  const isKey = read !== null && (read.asymmetricKeyDetails?.modulusLength ?? LEAST_RSA_BITS) >= LEAST_RSA_BITS;
   return isKey ? null : 'It is no key of the algorithm that it names.';
 }
 
@@ -44,7 +45,7 @@ function eddsa(key: CoseKey): JsonWebKey | null {
 }
 
 function rs256(key: CoseKey): JsonWebKey | null {
-  const [n, e] = [bytesAt(key, -1, LEAST_RSA_BYTES), bytesAt(key, -2)];
+  const [n, e] = [bytesAt(key, -1), bytesAt(key, -2)];
   return key.get(KTY) === KEY_TYPE.rsa && n && e ? { kty: 'RSA', n, e } : null;
 }
 
