@@ -39,7 +39,9 @@ export function kustomized(folder: string): Manifest[] {
 
 function fromFiles(folder: string): Manifest[] {
   const read = (name: string) => readFileSync(path.join(folder, name), 'utf8');
-  const { resources, configMapGenerator = [] } = parse(read('kustomization.yaml')) as Kustomization;
+  const { resources, configMapGenerator = [], ...more } = parse(read('kustomization.yaml')) as Kustomization;
+  const unread = Object.keys(more).filter((name) => !['apiVersion', 'kind', 'namespace', 'images'].includes(name));
+  if (unread.length > 0) throw new Error(`${folder}: only kubectl can read ${unread.join(', ')}`);
   const found = resources.flatMap((name) => (name.endsWith('.yaml') ? documents(read(name)) : fromFiles(path.join(folder, name))));
   for (const { name, literals } of configMapGenerator) {
     const data = Object.fromEntries(literals.map((literal) => literal.split(/=(.*)/s, 2)));
