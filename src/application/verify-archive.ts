@@ -1,8 +1,10 @@
 import { rowsIn, sealsIn } from './archived-lines.ts';
 import type { AuditChain } from './audit-chain.ts';
 import { filesOf, type Manifest, manifestIn } from './audit-manifest.ts';
-import { type ArchivedFile, type ArchiveStore, UnreadableArchive } from './ports/audit-trail.ts';
+import { type ArchivedFile, type ArchiveStore, type OpenedArchive, UnreadableArchive } from './ports/audit-trail.ts';
 import { type Broken, prover, rowQueue } from './prove-rows.ts';
+
+const MOST_ADDED = 1000;
 
 export type ArchiveVerdict = { broken: Broken | null; manifest: Manifest | null };
 
@@ -16,6 +18,7 @@ export function verifyArchive({ store, chain, onProgress = () => {} }: VerifyArc
   return async (month: string): Promise<ArchiveVerdict> => {
     const changed = (why: string): ArchiveVerdict => ({ broken: { what: 'archive-changed', month, why }, manifest: null });
     const names = filesOf(month);
+    const opened: OpenedArchive[] = [];
     try {
       const text = await store.readText(names.manifest);
       if (text === null) return changed(`there is no ${names.manifest}`);
@@ -23,17 +26,35 @@ export function verifyArchive({ store, chain, onProgress = () => {} }: VerifyArc
       if ('why' in manifest) return { broken: { ...manifest, month }, manifest: null };
       if (manifest.month !== month) return changed(`its manifest is of ${manifest.month}`);
       const [events, seals] = [await store.read(names.events), await store.read(names.seals)];
+      opened.push(...[events, seals].filter((file) => file !== null));
       if (!events || !seals) return changed(`there is no ${events ? names.seals : names.events}`);
       const broken =
-        (await provedBroken(chain, manifest, rowQueue(rowsIn(events.lines)), sealsIn(seals.lines), onProgress)) ??
+        (await provedBroken(
+          chain,
+          manifest,
+          rowQueue(rowsIn(upTo(manifest.events, events))),
+          sealsIn(upTo(manifest.seals, seals)),
+          onProgress,
+        )) ??
         sumsBroken(month, events.sums(), manifest.events) ??
         sumsBroken(month, seals.sums(), manifest.seals);
       return { broken, manifest };
     } catch (error) {
       if (error instanceof UnreadableArchive) return changed(error.message);
       throw error;
+    } finally {
+      for (const file of opened) file.close();
     }
   };
+}
+
+/** Events before a seal wait in memory for it: no more than the manifest, which is ours, says, and some that were added, to name the first. */
+async function* upTo({ name, count }: ArchivedFile, { lines }: OpenedArchive): AsyncGenerator<string> {
+  let seen = 0;
+  for await (const line of lines) {
+    if (++seen > count + MOST_ADDED) throw new UnreadableArchive(`${name}: it has many more lines than the ${count} of its manifest`);
+    yield line;
+  }
 }
 
 async function provedBroken(

@@ -2,11 +2,10 @@ import { z } from 'zod';
 import { MOST_PASSKEYS, UNNAMED_PASSKEY, userHandleOf } from '#domain/passkeys.ts';
 import { passkeyName } from '#http/fields.ts';
 import type { ImportedPasskey } from '#infrastructure/postgres/import-users.ts';
-import { faultOfKey } from '#infrastructure/webauthn/cose-key.ts';
+import { faultOfKey, MOST_KEY_BYTES } from '#infrastructure/webauthn/cose-key.ts';
 import { bytes, bytesOf, knownTransports, MAX_CREDENTIAL_ID_BYTES, MAX_USER_HANDLE_BYTES } from '#infrastructure/webauthn/responses.ts';
-import { isPast, NOT_PAST, time } from './past-time.ts';
+import { isPast, NOT_PAST, pastTime } from './past-time.ts';
 
-const MAX_KEY_BYTES = 2048; // RSA of 8192 bits needs 1034
 const MOST_COUNTED = 0xffff_ffff; // WebAuthn L3 6.1
 
 /** Of an authenticator that does not tell. */
@@ -17,7 +16,7 @@ const base64url = (most: number) => bytes(most, `It is no base64url, without pad
 /** A WebAuthn credential in a file, as docs/import.md describes it (WebAuthn L3 4, credential record). */
 const PasskeyRecord = z.strictObject({
   credential_id: base64url(MAX_CREDENTIAL_ID_BYTES),
-  public_key: base64url(MAX_KEY_BYTES),
+  public_key: base64url(MOST_KEY_BYTES),
   sign_count: z.int('Give a whole number.').min(0, 'It is below 0.').max(MOST_COUNTED, `It is above ${MOST_COUNTED}.`),
   user_handle: base64url(MAX_USER_HANDLE_BYTES).nullish(),
   transports: z.array(z.string().max(32)).max(16).nullish(),
@@ -25,9 +24,9 @@ const PasskeyRecord = z.strictObject({
   name: passkeyName.nullish(),
   backup_eligible: z.boolean('Say true or false.').nullish(),
   backed_up: z.boolean('Say true or false.').nullish(),
-  created_at: time.nullish(),
-  last_used_at: time.nullish(),
-  flagged_at: time.nullish(),
+  created_at: pastTime.nullish(),
+  last_used_at: pastTime.nullish(),
+  flagged_at: pastTime.nullish(),
 });
 
 export const PasskeyRecords = z.array(PasskeyRecord).max(MOST_PASSKEYS, `An account holds ${MOST_PASSKEYS} at most.`);

@@ -39,7 +39,7 @@ export async function openRejects(file: string, out: Output): Promise<Rejects> {
     async close() {
       await handle.close();
       if (count > 0) return file;
-      await rm(file);
+      await rm(file, { force: true });
       return null;
     },
   };

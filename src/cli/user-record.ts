@@ -8,7 +8,7 @@ import { foreignHash } from '#infrastructure/crypto/foreign-hashes/foreign-hashe
 import { type FirebaseParameters, firebaseHash } from '#infrastructure/crypto/foreign-hashes/scrypt.ts';
 import type { ImportedUser } from '#infrastructure/postgres/import-users.ts';
 import { PasskeyRecords, readPasskeys } from './passkey-record.ts';
-import { isPast, NOT_PAST, time } from './past-time.ts';
+import { isPast, NOT_PAST, pastTime } from './past-time.ts';
 
 const roleNames = Object.keys(ROLES) as [Role, ...Role[]];
 
@@ -26,7 +26,7 @@ const UserRecord = z.strictObject({
     .max(16)
     .nullish(),
   status: z.enum(['active', 'suspended'], 'It is active or suspended.').nullish(),
-  created_at: time.nullish(),
+  created_at: pastTime.nullish(),
   totp_secret: z.string().max(256).nullish(),
   totp_secret_fernet: z.string().max(1024).nullish(),
   mfa_phone: z.string().max(32).nullish(),
@@ -70,6 +70,8 @@ export async function readUser(input: object, helpers: Helpers): Promise<Omit<Im
     return { refused: 'mfa_phone: It is no mobile number in E.164, as +4915123456789.' };
   const passkeys = await readPasskeys(fields.passkeys ?? [], fields.id ?? null, helpers.now);
   if ('refused' in passkeys) return passkeys;
+  if (!fields.email_verified && (totpSecret !== null || phone !== null || passkeys.length > 0))
+    return { refused: 'email_verified: Nobody has proved the address, so whose factors these are is not known.' };
   const name = fields.username == null ? null : (parseUsername(fields.username) ?? null);
   return {
     id: fields.id ?? null,

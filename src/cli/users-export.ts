@@ -4,8 +4,8 @@ import { parseArgs } from 'node:util';
 import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
 import { type ExportedPasskey, type ExportedUser, exportUsers as exportFrom } from '#infrastructure/postgres/export-users.ts';
 import { type Output, UsageMistake } from './command.ts';
+import { writtenCell } from './csv-cells.ts';
 import { progressBar } from './progress.ts';
-import { FORMULA } from './user-file.ts';
 import { COLUMNS } from './user-record.ts';
 import { withUsers } from './with-users.ts';
 
@@ -100,11 +100,8 @@ function passkeyFieldsOf(passkey: ExportedPasskey): Record<string, unknown> {
   };
 }
 
-/** RFC 4180, and no formula in whatever program it is opened with: an apostrophe goes before what would be one (ASVS 1.2.10), and before what it would be confused with. */
 function cellOf(value: unknown): string {
-  const plain = value === null || value === undefined ? '' : Array.isArray(value) ? value.join(' ') : String(value);
-  const text = FORMULA.test(plain) ? `'${plain}` : plain;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return writtenCell(value === null || value === undefined ? '' : Array.isArray(value) ? value.join(' ') : String(value));
 }
 
 function exportEvent(at: Date): AuditEvent {

@@ -59,7 +59,7 @@ export async function importUsers(args: string[], out: Output): Promise<number> 
       const counts = await run(file, format, { isRehearsal, address: surroundings.address, helpers, rejects });
       return { ...counts, rejected: rejects.count(), reasons: rejects.reasons(), rejectsFile: await rejects.close() };
     } catch (error) {
-      await rejects.close();
+      await rejects.close().catch(() => {}); // what stopped it is what people must hear
       const said = error instanceof Error ? error.message : String(error);
       throw new Error(`It stopped: ${said}\nWhat was written stays; the same command goes on from there.`, { cause: error });
     }

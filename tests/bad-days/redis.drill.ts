@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
-import { freePort } from '#tests/support/process.ts';
+import { freePort } from '#tests/support/free-port.ts';
 import { badDay, type Day, forAWhile, isUnderWay, reckon, recovers, troubledBy, works } from './support/day.ts';
 
 /** A Redis that answers, and cannot do what it is there for, under two replicas and their load. */

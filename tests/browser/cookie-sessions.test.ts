@@ -1,7 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { findChromium, freePort, openChromium } from '#tests/support/browser.ts';
+import { findChromium, openChromium } from '#tests/support/browser.ts';
+import { freePort } from '#tests/support/free-port.ts';
 import { PASSWORD, type Person, verifiedPerson } from '#tests/support/people.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 

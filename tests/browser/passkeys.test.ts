@@ -2,7 +2,8 @@ import { decodeJwt } from 'jose';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, expectProblem } from '#tests/support/api.ts';
-import { type Device, findChromium, freePort, newDevice, openChromium } from '#tests/support/browser.ts';
+import { type Device, findChromium, newDevice, openChromium } from '#tests/support/browser.ts';
+import { freePort } from '#tests/support/free-port.ts';
 import { type SignedIn, signedInPerson, tryLogin } from '#tests/support/people.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 

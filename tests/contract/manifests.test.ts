@@ -168,6 +168,7 @@ describe.runIf(has(HELM))('the chart, where the tables belong to another role th
 
   it('says so when nobody is given rights', () => {
     expect(() => twoRoles('migrate.ownerSecret=latchkey-owner')).toThrow(/grantTo/);
+    expect(() => twoRoles('migrate.ownerSecret=latchkey-owner,migrate.grantTo=latchkey,migrate.enabled=false')).toThrow(/enabled/);
   });
 });
 

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { freePort } from '#tests/support/free-port.ts';
 import { until } from '../support/until.ts';
 
 /** A machine that has other things to do takes its time to start a database. */
@@ -21,14 +22,6 @@ function dataDir(): string {
   chmodSync(dir, 0o755); // the embedded PostgreSQL of root runs as nobody, and passes through
   folders.push(dir);
   return dir;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address ? address.port : 0;
 }
 
 async function start(dir: string, env: Record<string, string> = {}): Promise<Started> {

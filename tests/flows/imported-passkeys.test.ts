@@ -10,8 +10,9 @@ import { latchkeyProcess, type Ran } from '#tests/support/command.ts';
 import { testDatabase } from '#tests/support/database.ts';
 import { type OldPasskey, oldPasskey } from '#tests/support/old-passkeys.ts';
 import { newEmail, signedInPerson, tokensOf, tryLogin } from '#tests/support/people.ts';
-import { type Authenticator, assertionOf, enrolPasskey, preAuthOf } from '#tests/support/second-factors.ts';
+import { type Authenticator, assertionOf, enrolPasskey, PHONE_E164, preAuthOf } from '#tests/support/second-factors.ts';
 import { startService } from '#tests/support/service.ts';
+import { until } from '#tests/support/until.ts';
 
 const service = await startService();
 const { sql } = service;
@@ -145,18 +146,46 @@ describe('a passkey that came with its user', () => {
     expect(await stored(user)).toMatchObject([{ sign_count: String(0xffff_fff1), flagged_at: expect.any(Date) }]);
   });
 
-  it('lets nobody in before their address is verified, nor who is suspended', async () => {
-    const [pending, suspended] = [await oldPasskey(service), await oldPasskey(service)];
-    await importing([
-      userLine({ email_verified: false, passkeys: [pending.fields] }),
-      userLine({ status: 'suspended', passkeys: [suspended.fields] }),
-    ]);
-    expectProblem(await signInWith(pending), 'email-not-verified');
+  it('lets nobody in who is suspended', async () => {
+    const suspended = await oldPasskey(service);
+    await importing([userLine({ status: 'suspended', passkeys: [suspended.fields] })]);
     expectProblem(await signInWith(suspended), 'account-suspended');
+  });
+
+  it('is not taken for an address that nobody has proved, which a stranger may have given: nor is any other factor', async () => {
+    const theirs = await oldPasskey(service);
+    const factors = [{ passkeys: [theirs.fields] }, { totp_secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP' }, { mfa_phone: PHONE_E164 }];
+    const users = factors.map((factor) => userLine({ email_verified: false, password_hash: hash, ...factor }));
+    const ran = await importing(users);
+    expect(reportOf(ran)).toMatchObject({ imported: 0, rejected: 3 });
+    expect(ran.err.match(/email_verified: Nobody has proved the address/g)).toHaveLength(3);
+    for (const user of users) expect(await isThere(user)).toBe(false);
+    expectProblem(await signInWith(theirs), 'invalid-code');
   });
 });
 
 describe('importing passkeys', () => {
+  it('names the line of one that somebody enrols here while the import runs, and takes the others', async () => {
+    const enrolled = await signedInPerson(service);
+    const passkey = await oldPasskey(service);
+    const lines = [userLine(), userLine({ passkeys: [passkey.fields] }), userLine()];
+    let running: Promise<Ran> | undefined;
+    await sql.begin(async (tx) => {
+      await tx`insert into passkeys (id, account_id, credential_id, public_key, sign_count, transports, aaguid, name, is_backup_eligible,
+          is_backed_up, created_at)
+        values (${randomUUID()}, ${enrolled.id}, ${Buffer.from(passkey.fields.credential_id, 'base64url')}, ${edKey()}, 0, '{}', ${randomUUID()},
+          'Key', false, false, now())`;
+      running = importing(lines);
+      await until('the import waits for it', async () => {
+        const waiting = await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        return waiting.length > 0;
+      });
+    });
+    const ran = await (running as Promise<Ran> | undefined);
+    expect(ran && reportOf(ran)).toMatchObject({ imported: 2, rejected: 1 });
+    expect(ran?.err).toContain('line 2: One of its passkeys has an account here with another address.');
+  });
+
   it('takes a key of each algorithm that is offered', async () => {
     const keys = [edKey(), rsaKey(2048), rsaKey(4096), (await oldPasskey(service)).publicKey];
     const user = userLine({ passkeys: keys.map((key) => newFields(key)) });
@@ -193,6 +222,17 @@ describe('importing passkeys', () => {
       [{ public_key: coseKey({ 1: 3, 3: -257 }) }, /public_key: It is no key/],
       [{ public_key: base64url(rsaKey(1024)) }, /public_key: It is no key/],
       [{ public_key: base64url(rsaKey(1024, Buffer.alloc(128))) }, /public_key: It is no key/],
+      [
+        {
+          public_key: coseKey({
+            1: 3,
+            3: -257,
+            [-1]: jwkOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey).n,
+            [-2]: Buffer.of(1),
+          }),
+        },
+        /public_key: It is no key/,
+      ],
       [{ sign_count: undefined }, /sign_count: Give a whole number/],
       [{ sign_count: -1 }, /sign_count: It is below 0/],
       [{ sign_count: 0x1_0000_0000 }, /sign_count: It is above 4294967295/],

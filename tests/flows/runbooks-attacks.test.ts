@@ -22,7 +22,7 @@ walkThrough('attacks', ({ stage, post, account, signInAdmin }) => {
         await post('refresh', { refresh_token: next.body['refresh_token'] }, { from: THIEF });
         expect((await post('refresh', { refresh_token: body['refresh_token'] }, { from: THIEF })).status).toBe(401);
       },
-      says: [/REFRESH_TOKEN_REUSED/, /1 forced, 0 were already/, /192\.0\.2\.0\/24/],
+      says: [/REFRESH_TOKEN_REUSED/, /\b1 forced, 0 were already/, /192\.0\.2\.0\/24/],
       async after() {
         expect((await signIn(stolen.email)).status).toBe(401);
       },
@@ -35,7 +35,7 @@ walkThrough('attacks', ({ stage, post, account, signInAdmin }) => {
         expect((await signIn(reached.email, ATTACKER)).status).toBe(200);
         for (let i = 0; i < 24; i++) await post('login', { email: newEmail(), password: 'from another leak' }, { from: ATTACKER });
       },
-      says: [/1 forced/, /203\.0\.113\.0\/24/, /honest sign-ins work/],
+      says: [/\b1 forced/, /203\.0\.113\.0\/24/, /honest sign-ins work/],
       async after() {
         expect((await signIn(reached.email)).status).toBe(401);
         expect((await signIn(reached.email, ATTACKER)).status).toBe(403);
@@ -44,7 +44,7 @@ walkThrough('attacks', ({ stage, post, account, signInAdmin }) => {
     { page: 'key-leak', says: [/\d+ forced/] },
     {
       page: 'mass-password-reset',
-      says: [/would be forced/, /1 forced, 0 were already/],
+      says: [/would be forced/, /\b1 forced, 0 were already/],
       async after() {
         expect(stage().sql("select count(*) from accounts where password_hash is not null and status = 'active'")).toBe('0');
       },

@@ -64,7 +64,7 @@ describe('users export', () => {
 
   it('[V1.2.10] as CSV has no cell that a spreadsheet takes for a formula, and comes back as it was', async () => {
     const database = await testDatabase();
-    const names = ['=cmd|1', '+49 30', '-1', '@sum', "'=1", "''@x", "'quoted'", "O'Hara", '="a",b'];
+    const names = ['=cmd|1', '+49 30', '-1', '@sum', "'=1", "''@x", "'quoted'", "O'Hara", '="a",b', 'a;=1', "a;'=1", 'a; =1', '＝1'];
     const alone = await startService({ database });
     const elsewhere = await startService();
     try {
@@ -74,7 +74,7 @@ describe('users export', () => {
       }
       const file = fileNamed('formulas.csv');
       expect((await exporting(file, {}, database.address)).code).toBe(0);
-      expect(readFileSync(file, 'utf8')).not.toMatch(/(^|,)"?[=+\-@\t]/m);
+      expect(readFileSync(file, 'utf8')).not.toMatch(/(^|[,;\t])"?[=+\-@\t＝＋－＠]/m);
       const { code, err } = await latchkeyProcess(elsewhere.database.address, ['users', 'import', file]).ended;
       expect(code, err).toBe(0);
       const rows = await elsewhere.sql<{ name: string }[]>`select display_name as name from accounts`;

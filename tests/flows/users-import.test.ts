@@ -134,7 +134,7 @@ describe('users import', () => {
       [userLine({ totp_secret_fernet: 'gAAAAA' }), /No Fernet key/],
       [userLine({ mfa_phone: '030 123' }), /mfa_phone/],
       [userLine({ display_name: 'two\nlines' }), /display_name/],
-      [userLine({ display_name: 'x'.repeat(70_000) }), /more than 65536 bytes/],
+      [userLine({ display_name: 'x'.repeat(140_000) }), /more than 131072 bytes/],
       [userLine({ email: good.email.toUpperCase() }), /earlier line has the same address\. \(line 1\)/],
       [userLine({ username: (good as { username?: string }).username }), /earlier line has the same user name\. \(line 1\)/],
       [userLine({ id: (good as { id?: string }).id?.toUpperCase() }), /earlier line has the same id\. \(line 1\)/],

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { inject } from 'vitest';
 import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
 import { settingsFor } from './database.ts';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 
 /** A machine that has other things to do takes its time to start a database. */
@@ -96,12 +96,4 @@ export async function serviceProcess(
     kill: end('SIGKILL'),
     stop: end('SIGTERM'),
   };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address ? address.port : 0;
 }

@@ -14,10 +14,11 @@ import {
 } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { freePort } from './free-port.ts';
 import { type MailServer, mailServer, selfSigned } from './mail-server.ts';
 import { until } from './until.ts';
 
@@ -29,8 +30,7 @@ export type Stage = {
   /** The service without its proxy: what is sent here comes from where `x-forwarded-for` says. */
   origin: string;
   folder: string;
-  /** The URL of the role of the service, without the right to change a table; and of the one that owns them. */
-  databaseUrl: string;
+  /** The URL of the role that owns the tables. */
   ownerUrl: string;
   mail(): MailServer;
   stopRedis(): Promise<void>;
@@ -64,7 +64,22 @@ export function postgresPrograms(): string | null {
 
 /** @param before the folder of another version: the day begins with it, as OLD; NEW is the one under test */
 export async function runbookStage(programs: string, before: string | null = null): Promise<Stage> {
+  const ends: (() => unknown)[] = [];
+  const stop = async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+  };
+  try {
+    return { ...(await setUp(programs, before, (end) => ends.push(end))), stop };
+  } catch (error) {
+    await stop(); // what was started before it failed
+    throw error;
+  }
+}
+
+/** @param atTheEnd is told, as soon as something was started, how it ends */
+async function setUp(programs: string, before: string | null, atTheEnd: (end: () => unknown) => void): Promise<Omit<Stage, 'stop'>> {
   const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-runbook-'));
+  atTheEnd(() => rmSync(folder, { recursive: true, force: true }));
   chmodSync(folder, 0o755); // PostgreSQL runs as another user than root
   const at = (name: string) => path.join(folder, name);
   const databaseUser = unprivilegedUser();
@@ -77,7 +92,9 @@ export async function runbookStage(programs: string, before: string | null = nul
   symlinkSync(before ?? REPOSITORY, at('versions/old'));
   const installed = at('versions/current');
   symlinkSync(before === null ? 'new' : 'old', installed);
-  const [web = 0, service = 0, postgres = 0, standby = 0, restored = 0, redis = 0, otherRedis = 0, smtp = 0] = await freePorts(8);
+  const [web = 0, service = 0, postgres = 0, standby = 0, restored = 0, redis = 0, otherRedis = 0, smtp = 0] = await Promise.all(
+    Array.from({ length: 8 }, freePort),
+  );
   const issuer = `https://localhost:${web}`;
   const pgPassword = 'a password of this test';
   const ownerPassword = 'another-password-of-this-test';
@@ -127,6 +144,7 @@ export async function runbookStage(programs: string, before: string | null = nul
     RESTORED: at('postgres/restored'),
     RESTORED_PORT: String(restored),
     WAL_ARCHIVE: at('wal'),
+    SERVICE_ROLE: 'latchkey',
     REDIS_HOST: 'localhost',
     REDIS_PORT: String(redis),
     OTHER_REDIS: `localhost:${otherRedis}`,
@@ -167,20 +185,33 @@ export async function runbookStage(programs: string, before: string | null = nul
     incoming.pipe(onward);
   });
   await new Promise<void>((resolve) => front.listen(web, resolve));
+  atTheEnd(() => {
+    front.close();
+    front.closeAllConnections();
+  });
 
   let mail = await mailServer({ port: smtp, disabledCommands: ['STARTTLS'] });
+  atTheEnd(() => mail.stop().catch(() => {})); // a page may have stopped it
   const startRedisIn = (name: string, port: number) => {
     mkdirSync(at(name), { recursive: true });
     return startRedis(port, redisPassword, at(name));
   };
   let redisServer = await startRedisIn('redis', redis);
+  atTheEnd(() => stopChild(redisServer));
   let otherServer: ChildProcess | null = null;
+  atTheEnd(() => otherServer && stopChild(otherServer));
+  atTheEnd(() => {
+    const [program = 'env', ...as] = asPostgres;
+    for (const data of [environment.PGDATA, environment.STANDBY, environment.RESTORED])
+      spawnSync(program, [...as, path.join(programs, 'pg_ctl'), '-D', data, '-m', 'immediate', 'stop'], { cwd: '/' });
+  });
   startPostgres();
   const archived = `${at('wal')}/%f`;
   sql(`alter system set archive_command = 'cmp -s %p ${archived} || { test ! -f ${archived} && cp %p ${archived}; }'`);
   sql('select pg_reload_conf()');
   latchkey(['migrate', '--grant-to', 'latchkey'], '', { DATABASE_URL_FILE: environment.OWNER_URL });
   let child: ChildProcess | null = null;
+  atTheEnd(() => stopService().catch(() => child?.kill('SIGKILL')));
   await startService();
 
   const restart = async () => {
@@ -205,6 +236,7 @@ export async function runbookStage(programs: string, before: string | null = nul
     );
   });
   await new Promise<void>((resolve) => control.listen(0, '127.0.0.1', resolve));
+  atTheEnd(() => control.close());
   const controlPort = (control.address() as AddressInfo).port;
   const ask = (name: string) => `${name}() { curl -sS --fail-with-body -X POST http://127.0.0.1:${controlPort}/${name}; }`;
   const prelude = [
@@ -286,7 +318,6 @@ export async function runbookStage(programs: string, before: string | null = nul
   return {
     origin: `http://localhost:${service}`,
     folder,
-    databaseUrl: readFileSync(at('secrets/database-url'), 'utf8'),
     ownerUrl,
     mail: () => mail,
     stopRedis: () => stopChild(redisServer),
@@ -313,19 +344,6 @@ export async function runbookStage(programs: string, before: string | null = nul
         bash.once('error', reject);
         bash.once('close', (code) => resolve({ code, said }));
       }),
-    async stop() {
-      await stopService().catch(() => {});
-      control.close();
-      front.close();
-      front.closeAllConnections();
-      await mail.stop().catch(() => {});
-      await stopChild(redisServer);
-      if (otherServer) await stopChild(otherServer);
-      const [program = 'env', ...as] = asPostgres;
-      for (const data of [environment.PGDATA, environment.STANDBY, environment.RESTORED])
-        spawnSync(program, [...as, path.join(programs, 'pg_ctl'), '-D', data, '-m', 'immediate', 'stop'], { cwd: '/' });
-      rmSync(folder, { recursive: true, force: true });
-    },
   };
 }
 
@@ -365,12 +383,4 @@ async function stopChild(child: ChildProcess): Promise<void> {
   const ended = once(child, 'exit');
   child.kill('SIGKILL');
   await ended;
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createTcpServer());
-  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { freePort } from '#tests/support/free-port.ts';
 import { copied } from '#tests/support/page.ts';
 import { has } from '#tests/support/programs.ts';
 import { until } from '#tests/support/until.ts';
@@ -143,12 +144,4 @@ async function started(folder: string, [program = '', ...args]: string[], env: R
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

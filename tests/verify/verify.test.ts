@@ -9,12 +9,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rotated } from '#domain/key-rotation.ts';
 import { addKey, createKeyFolder, readKeyFolder, writeKeyRing } from '#infrastructure/crypto/key-folder.ts';
 import { holderOf } from '#tests/support/admins.ts';
+import { freePort } from '#tests/support/free-port.ts';
 import { codeOf } from '#tests/support/page.ts';
 import { type SignedIn, signedInPerson, signIn, tokensOf } from '#tests/support/people.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 import { serviceClient } from '#tests/support/service-clients.ts';
 import { until } from '#tests/support/until.ts';
-import { freePort, type Guard, PAGES } from './programs.ts';
+import { type Guard, PAGES } from './programs.ts';
 
 /** The programs of docs/verify, taken out of their pages and run against this service. */
 

@@ -59,11 +59,14 @@ export interface ArchiveStore {
   write(name: string, lines: AsyncIterable<string>): Promise<ArchivedFile>;
   writeText(name: string, text: string): Promise<void>;
   /** @returns null when there is no such file; `sums` speaks once all lines were read @throws UnreadableArchive while they are */
-  read(name: string): Promise<{ lines: AsyncIterable<string>; sums(): ArchivedFile } | null>;
+  read(name: string): Promise<OpenedArchive | null>;
   /** @throws UnreadableArchive */
   readText(name: string): Promise<string | null>;
   list(): Promise<string[]>;
 }
+
+/** `close` ends it wherever it was read to. */
+export type OpenedArchive = { lines: AsyncIterable<string>; sums(): ArchivedFile; close(): void };
 
 /** A file of an archive that we never wrote: cut off, damaged, or made to fill the memory of who reads it. */
 export class UnreadableArchive extends Error {}

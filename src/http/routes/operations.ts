@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Dependency, KeyPublisher } from '#application/ports/services.ts';
+import { shared } from '#application/shared.ts';
 import { PROBLEMS, type ProblemCode, refuse } from '#domain/problems.ts';
 import { type Route, route } from '../route.ts';
 
@@ -101,17 +102,6 @@ export function operationRoutes({ dependencies, isStopping, keys, issuer }: Oper
       },
     }),
   ];
-}
-
-/** One look at a time, for everybody who asks meanwhile: a flood of questions costs the dependencies one. */
-function shared<T>(look: () => Promise<T>): () => Promise<T> {
-  let running: Promise<T> | undefined;
-  return () => {
-    running ??= look().finally(() => {
-      running = undefined;
-    });
-    return running;
-  };
 }
 
 /**

@@ -58,7 +58,8 @@ export function archiveStore(files: Files): ArchiveStore {
       const unzipped = createGunzip();
       // An error on the way reaches whoever reads the lines.
       pipeline(opened, sums.ofBytes, unzipped).catch((error) => unzipped.destroy(error));
-      return { lines: whole(name, sums.readLines(unzipped)), sums: sums.sums };
+      unzipped.on('error', () => {}); // it may come before anybody reads
+      return { lines: whole(name, sums.readLines(unzipped)), sums: sums.sums, close: () => void opened.destroy() };
     },
     async readText(name) {
       const opened = await files.open(name);

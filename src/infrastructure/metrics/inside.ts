@@ -1,4 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { shared } from '#application/shared.ts';
 
 /** What is looked at when somebody asks; what cannot be told just now (the database is away) is left out. */
 export type Looked = {
@@ -88,15 +89,4 @@ async function soon<T>(looking: T | Promise<T>): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => late.reject(new Error('it takes too long')), LOOK_MS);
   return await Promise.race([looking, late.promise]).finally(() => clearTimeout(timer));
-}
-
-/** Those who ask while an answer is on its way get the same one. */
-function shared<T>(ask: () => Promise<T>): () => Promise<T> {
-  let asked: Promise<T> | null = null;
-  return () => {
-    asked ??= ask().finally(() => {
-      asked = null;
-    });
-    return asked;
-  };
 }

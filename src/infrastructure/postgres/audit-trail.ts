@@ -1,11 +1,10 @@
 import type { Archived, AuditRow, AuditTrail, Place, Seal } from '#application/ports/audit-trail.ts';
 import { lineOf, monthOf } from '#domain/audit-line.ts';
 import type { Database, Handle } from './connect.ts';
-import { isLate } from './failure.ts';
+import { isLate, isTaken } from './failure.ts';
 
 /** Before any event: positions are not negative. */
 export const BEGINNING: Place = { position: -1, id: '00000000-0000-0000-0000-000000000000' };
-const UNIQUE_VIOLATION = '23505';
 
 export type EventRow = {
   id: string;
@@ -104,7 +103,7 @@ export function postgresAuditTrail({ sql, within }: Database): AuditTrail {
           await sql`insert into audit_seals ${sql(rows)}`;
           return true;
         } catch (error) {
-          if (error instanceof Error && 'code' in error && error.code === UNIQUE_VIOLATION) return false;
+          if (isTaken(error)) return false;
           throw error;
         }
       }),

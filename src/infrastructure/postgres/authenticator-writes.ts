@@ -72,7 +72,7 @@ export function authenticatorWrites(sql: Handle, reads: Reads['authenticators'])
         with seen as (select id, sign_count from passkeys where id = ${id} for update)
         update passkeys p set sign_count = greatest(p.sign_count, ${signCount}), is_backed_up = ${isBackedUp}, last_used_at = ${at},
           is_backup_eligible = coalesce(p.is_backup_eligible, ${isBackupEligible})
-        from seen where p.id = seen.id returning seen.sign_count as before`;
+        from seen where p.id = seen.id and coalesce(p.is_backup_eligible, ${isBackupEligible}) = ${isBackupEligible} returning seen.sign_count as before`;
       return row ? Number(row.before) : null;
     },
     async flagPasskey(id, at) {

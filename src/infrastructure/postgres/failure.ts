@@ -33,6 +33,11 @@ const UNABLE = new Set([
   '25006', // read-only: a standby, until it is promoted
 ]);
 
+/** Somebody else wrote the same key first. */
+export function isTaken(error: unknown): boolean {
+  return codeOf(error) === '23505'; // unique_violation
+}
+
 /** The connection broke or could not be made: nobody says whether the statement was done. */
 export function isBroken(error: unknown): boolean {
   const code = codeOf(error);

@@ -4,6 +4,7 @@ import type { Email } from '#domain/email.ts';
 import type { Role } from '#domain/roles.ts';
 import type { Username } from '#domain/username.ts';
 import { connect, type DatabaseAddress, type Handle } from './connect.ts';
+import { isTaken } from './failure.ts';
 import { record } from './parts.ts';
 
 export type ImportedPasskey = {
@@ -59,27 +60,27 @@ export type Importer = {
 /** Accounts from elsewhere, over a connection of its own. */
 export function openImporter(address: DatabaseAddress): Importer {
   const sql = connect(address, { max: 1, connect_timeout: 5 });
+  const writeOnce: Importer['write'] = (users, event, at) =>
+    sql.begin(async (tx) => {
+      const fates = await fatesOf(tx, users);
+      const free = users.filter(({ line }) => fates.get(line) === 'free');
+      const made = await insert(tx, free, at);
+      for (const { line } of free) if (made.has(line)) fates.set(line, 'imported');
+      // What a sign-up took meanwhile is there for this statement to see.
+      const missed = free.filter(({ line }) => !made.has(line));
+      for (const [line, fate] of await fatesOf(tx, missed)) {
+        fates.set(line, fate === 'free' ? { refused: 'Somebody took the address or the user name for a moment: import it again.' } : fate);
+      }
+      const imported = free.filter(({ line }) => made.has(line));
+      const admins = imported.filter(({ roles }) => roles.includes('admin')).length;
+      const passkeys = imported.reduce((sum, user) => sum + user.passkeys.length, 0);
+      if (made.size > 0) await record(tx, event({ users: made.size, admins, passkeys }));
+      return fates;
+    }) as Promise<Map<number, Fate>>;
   return {
+    // A passkey that was enrolled here while this ran undoes all of it: the next time it is there to be named.
     write: (users, event, at) =>
-      sql.begin(async (tx) => {
-        const fates = await fatesOf(tx, users);
-        const free = users.filter(({ line }) => fates.get(line) === 'free');
-        const made = await insert(tx, free, at);
-        for (const { line } of free) if (made.has(line)) fates.set(line, 'imported');
-        // What a sign-up took meanwhile is there for this statement to see.
-        const missed = free.filter(({ line }) => !made.has(line));
-        for (const [line, fate] of await fatesOf(tx, missed)) {
-          fates.set(
-            line,
-            fate === 'free' ? { refused: 'Somebody took the address or the user name for a moment: import it again.' } : fate,
-          );
-        }
-        const imported = free.filter(({ line }) => made.has(line));
-        const admins = imported.filter(({ roles }) => roles.includes('admin')).length;
-        const passkeys = imported.reduce((sum, user) => sum + user.passkeys.length, 0);
-        if (made.size > 0) await record(tx, event({ users: made.size, admins, passkeys }));
-        return fates;
-      }) as Promise<Map<number, Fate>>,
+      writeOnce(users, event, at).catch((error) => (isTaken(error) ? writeOnce(users, event, at) : Promise.reject(error))),
     rehearse: (users) =>
       sql.begin('read only', async (tx) => {
         const [schema] = await tx<{ is_there: boolean }[]>`select to_regclass('accounts') is not null as is_there`;

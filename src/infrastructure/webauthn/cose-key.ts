@@ -1,4 +1,4 @@
-import { createPublicKey, type JsonWebKey } from 'node:crypto';
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { onlyItemOf } from './attestation.ts';
 import { helpers } from './library.ts';
 
@@ -9,7 +9,10 @@ type CoseKey = Map<unknown, unknown>;
 const [KTY, ALG] = [1, 3];
 const KEY_TYPE = { okp: 1, ec2: 2, rsa: 3 };
 const CURVE = { p256: 1, ed25519: 6 };
+/** RSA of 8192 bits needs 1034. */
+export const MOST_KEY_BYTES = 2048;
 const LEAST_RSA_BITS = 2048; // RFC 8812 2
+const LEAST_EXPONENT = 3n; // RFC 8017 3.1: with 1 anybody signs
 
 /** How a key of each algorithm that we offer, the one that we like best first, reads as a JWK; null: it has not its shape. */
 const FORMS = new Map<unknown, (key: CoseKey) => JsonWebKey | null>([
@@ -23,6 +26,7 @@ export const ALGORITHMS = [...FORMS.keys()] as number[];
 
 /** Why no passkey that is verified here can have this public key; null: one can. It is looked at as its library will look. */
 export async function faultOfKey(cose: Buffer): Promise<string | null> {
+  if (cose.length > MOST_KEY_BYTES) return `It has more than ${MOST_KEY_BYTES} bytes.`;
   const { isoCBOR } = await helpers();
   const key = nullIfThrown(() => onlyItemOf(cose, isoCBOR));
   if (!(key instanceof Map)) return 'It is no COSE key.';
@@ -30,8 +34,11 @@ export async function faultOfKey(cose: Buffer): Promise<string | null> {
   if (form === undefined) return 'It is of none of the algorithms that are offered here: ES256, EdDSA, RS256.';
   const jwk = form(key);
   const read = jwk && nullIfThrown(() => createPublicKey({ key: jwk, format: 'jwk' }));
-  const isKey = read !== null && (read.asymmetricKeyDetails?.modulusLength ?? LEAST_RSA_BITS) >= LEAST_RSA_BITS;
-  return isKey ? null : 'It is no key of the algorithm that it names.';
+  return read !== null && isStrong(read) ? null : 'It is no key of the algorithm that it names.';
+}
+
+function isStrong({ asymmetricKeyType, asymmetricKeyDetails: { modulusLength = 0, publicExponent = 0n } = {} }: KeyObject): boolean {
+  return asymmetricKeyType !== 'rsa' || (modulusLength >= LEAST_RSA_BITS && publicExponent >= LEAST_EXPONENT && publicExponent % 2n === 1n);
 }
 
 function es256(key: CoseKey): JsonWebKey | null {

@@ -2,7 +2,7 @@ import type { AuthenticatorTransport } from '@simplewebauthn/server';
 import type { PasskeyDescriptor, Passkeys } from '#application/ports/passkeys.ts';
 import { userHandleOf } from '#domain/passkeys.ts';
 import { isUnattested } from './attestation.ts';
-import { ALGORITHMS } from './cose-key.ts';
+import { ALGORITHMS, faultOfKey } from './cose-key.ts';
 import { helpers, library } from './library.ts';
 import { asAuthentication, asRegistration, bytesOf, challengeOf, isSameOrigin } from './responses.ts';
 
@@ -68,6 +68,7 @@ export function simpleWebAuthn({ rpId, rpName, origins }: { rpId: string; rpName
           ...expected,
         });
         if (found === undefined || found.credential.id !== registration.id) return null;
+        if ((await faultOfKey(Buffer.from(found.credential.publicKey))) !== null) return null;
         return {
           credentialId: bytesOf(found.credential.id),
           publicKey: Buffer.from(found.credential.publicKey),

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type ArchiveStore, UnreadableArchive } from '#application/ports/audit-trail.ts';
+import { type ArchiveStore, type OpenedArchive, UnreadableArchive } from '#application/ports/audit-trail.ts';
 import { openArchive } from '#infrastructure/archive/open-archive.ts';
 import { fakeS3, type S3 } from '#tests/support/s3.ts';
 
@@ -79,6 +79,19 @@ describe.each(['file', 's3'])('an archive at %s:', (kind) => {
       for await (const _ of read?.lines ?? []);
     };
     await expect(all()).rejects.toThrow(UnreadableArchive);
+  });
+
+  it('says that a file is cut off to who reads it, however late, and to nobody else', async () => {
+    const whole = gzipSync('a line\n'.repeat(9));
+    if (kind === 's3') s3.objects.set('bucket/some/prefix/short.gz', whole.subarray(0, -5));
+    else writeFileSync(path.join(folder, 'audit/short.gz'), whole.subarray(0, -5));
+    const all = async (read: OpenedArchive | null) => {
+      for await (const _ of read?.lines ?? []);
+    };
+    const short = await store.read('short.gz');
+    await store.write('sound.gz', lines(20_000));
+    await all(await store.read('sound.gz')); // by then the short one has come to its end, with nobody who reads it
+    await expect(all(short)).rejects.toThrow(UnreadableArchive);
   });
 
   it('reads no line of a size that was never written, though it comes from a few bytes', async () => {

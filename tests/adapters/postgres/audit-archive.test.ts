@@ -134,6 +134,11 @@ describe('an archived month', () => {
     expect(await tampered((all) => [...all, all.at(-1)?.replace(/^{"id":"./, '{"id":"f') ?? ''])).toMatchObject({ what: 'inserted' });
     expect(await tampered((all) => all.with(3, all[4] ?? '').with(4, all[3] ?? ''))).toMatchObject({ what: 'changed', id: ids[4] });
     expect(await tampered((all) => all.with(5, 'nonsense'))).toMatchObject({ what: 'archive-changed' });
+    const flood = Array.from({ length: 20_000 }, () => added);
+    expect(await tampered((all) => [...flood, ...all])).toMatchObject({
+      what: 'archive-changed',
+      why: expect.stringContaining('many more'),
+    });
     expect((await verifyFiles()).broken).toBeNull();
   });
 

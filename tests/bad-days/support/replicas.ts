@@ -1,4 +1,5 @@
-import { freePort, type ServiceProcess } from '#tests/support/process.ts';
+import { freePort } from '#tests/support/free-port.ts';
+import type { ServiceProcess } from '#tests/support/process.ts';
 import { until } from '#tests/support/until.ts';
 import { balancer, type WhenNoneIsReady } from './balancer.ts';
 
