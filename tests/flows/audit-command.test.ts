@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -9,7 +10,8 @@ import { deriveKeys } from '#infrastructure/crypto/derive-keys.ts';
 import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { addEvents, asOwner, trailOn } from '#tests/support/audit.ts';
 import { type Ran, runLatchkey } from '#tests/support/cli.ts';
-import { type TestDatabase, testDatabase } from '#tests/support/database.ts';
+import { psqlEnvironment, type TestDatabase, testDatabase } from '#tests/support/database.ts';
+import { has } from '#tests/support/programs.ts';
 import { fakeS3 } from '#tests/support/s3.ts';
 import { until } from '#tests/support/until.ts';
 
@@ -121,6 +123,38 @@ describe('latchkey audit', () => {
       await s3.stop();
     }
   });
+
+  it.runIf(has('psql') && has('jq'))(
+    'keeps a month that somebody wrote into late, and the runbook shows what',
+    { timeout: 60_000 },
+    async () => {
+      const month = '2026-01';
+      await database.sql`select audit_make_month(${month})`;
+      await addEvents(database.sql, 20, new Date('2026-01-10'));
+      await seal();
+      await database.sql.begin(async (tx) => {
+        await tx`set local idle_in_transaction_session_timeout = 0`;
+        await tx`select from audit_events_2026_01 limit 1`; // whoever reads it keeps it from being dropped
+        expect(await run('archive')).toMatchObject({
+          code: 1,
+          complained: [],
+          printed: [expect.stringContaining('still in the database')],
+        });
+      });
+      const [late] = await addEvents(database.sql, 1, new Date('2026-01-12'));
+      expect(await run('archive')).toMatchObject({ code: 1, complained: [`the month ${month} has events that its archive has not`] });
+
+      const page = readFileSync(new URL('../../docs/runbooks/audit.md', import.meta.url), 'utf8');
+      const [, look = ''] = /^```console\n(last=.*?)^```$/ms.exec(page) ?? [];
+      const script = look
+        .replace('/mnt/archive', path.join(folder, 'archive'))
+        .replaceAll('2026-03', month)
+        .replaceAll('2026_03', '2026_01');
+      const shown = execFileSync('bash', ['-euc', script], { env: psqlEnvironment(database.address), encoding: 'utf8' });
+      expect(shown).toContain(late);
+      expect(shown).toContain('(1 row)');
+    },
+  );
 
   it.each([
     '',

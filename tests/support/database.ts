@@ -56,6 +56,15 @@ export function settingsFor(address: DatabaseAddress): Record<string, string> {
   return { DATABASE_URL: `postgres:///${address.database}`, PGHOST: address.socketDirectory, PGUSER: address.user };
 }
 
+/** What leads psql there. */
+export function psqlEnvironment(address: DatabaseAddress): Record<string, string> {
+  const common = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C.UTF-8' };
+  if (!('url' in address)) return { ...common, PGHOST: address.socketDirectory, PGUSER: address.user, PGDATABASE: address.database };
+  const { hostname, port, username, password, pathname } = new URL(address.url);
+  const place = { PGHOST: hostname, PGPORT: port || '5432', PGDATABASE: pathname.slice(1) };
+  return { ...common, ...place, PGUSER: decodeURIComponent(username), PGPASSWORD: decodeURIComponent(password) };
+}
+
 async function onServer(server: DatabaseAddress, work: (sql: Sql) => PromiseLike<unknown>): Promise<void> {
   const sql = connect(server, { max: 1 });
   try {
