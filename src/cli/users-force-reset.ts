@@ -65,7 +65,8 @@ export async function forceReset(args: string[], out: Output): Promise<number> {
           }),
         );
         for (const fate of fates) counts[fate]++;
-        bar.show(i / ids.length, `${i} of ${ids.length} accounts, ${counts.forced} forced`);
+        const done = Math.min(i + CONNECTIONS, ids.length);
+        bar.show(done / ids.length, `${done} of ${ids.length} accounts, ${counts.forced} forced`);
       }
     } finally {
       bar.end();

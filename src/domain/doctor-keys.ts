@@ -9,7 +9,7 @@ export type KeyFacts = {
   isOpen: boolean;
   /** Null: there are none. `next` is never there when the key comes from a setting. */
   ring: {
-    current: { kid: string; alg: string; madeAt: Date | null };
+    current: { kid: string; alg: string; signsSince: Date | null };
     next: { kid: string } | null;
     previous: { kid: string; retireAt: Date }[];
   } | null;
@@ -27,8 +27,8 @@ export function judgeKeys({ place, fault, isOpen, ring, isFolder }: KeyFacts, al
   if (ring === null) return findings; // development makes them at the first start, and the settings of production ask for them
   const { current, next, previous } = ring;
   if (isFolder && next === null) findings.push(found('key-next-missing', `${place} has no next key.`));
-  const days = current.madeAt === null ? 0 : Math.floor((now.getTime() - current.madeAt.getTime()) / DAY_MS);
-  if (days > YEAR_DAYS) findings.push(found('key-old', `${current.kid}, which signs, was made ${days} days ago.`));
+  const days = current.signsSince === null ? 0 : Math.floor((now.getTime() - current.signsSince.getTime()) / DAY_MS);
+  if (days > YEAR_DAYS) findings.push(found('key-old', `${current.kid} has signed for ${days} days.`));
   for (const { kid, retireAt } of previous) {
     if (retireAt > now) continue;
     const what = `${kid} verifies nothing any more since ${retireAt.toISOString().slice(0, 10)}.`;

@@ -23,6 +23,43 @@ const completeProduction = {
   JWT_PRIVATE_KEY: '-----BEGIN PRIVATE KEY-----',
 };
 
+/** What the contract names with a default, as it is read. */
+const DEFAULTS: Partial<Config> = {
+  PORT: 3000,
+  DATA_DIR: '.data',
+  ROLE: 'all',
+  KEYS_DIR: 'keys',
+  ACCESS_TOKEN_EXPIRE_MINUTES: 15,
+  REFRESH_TOKEN_EXPIRE_DAYS: 7,
+  REFRESH_REUSE_GRACE_SECONDS: 10,
+  SESSION_IDLE_TIMEOUT_MINUTES: 60,
+  SESSION_ABSOLUTE_TIMEOUT_HOURS: 24,
+  STEP_UP_MAX_AGE_SECONDS: 600,
+  MAX_SESSIONS_PER_USER: 0,
+  MIN_PASSWORD_LENGTH: 8,
+  REQUIRE_UPPERCASE: false,
+  REQUIRE_NUMBERS: false,
+  REQUIRE_SPECIAL_CHARS: false,
+  MAX_LOGIN_ATTEMPTS: 5,
+  LOCKOUT_DURATION_MINUTES: 30,
+  ARGON2_MEMORY_KIB: 19_456,
+  ARGON2_TIME_COST: 2,
+  ARGON2_PARALLELISM: 1,
+  RATE_LIMIT_PER_IP: { capacity: 50, windowSeconds: 60 },
+  RATE_LIMIT_PER_USER: { capacity: 10, windowSeconds: 60 },
+  RATE_LIMIT_LOGIN: { capacity: 5, windowSeconds: 60 },
+  RATE_LIMIT_REGISTER: { capacity: 3, windowSeconds: 60 },
+  RATE_LIMIT_PASSWORD_RESET: { capacity: 3, windowSeconds: 3600 },
+  RATE_LIMIT_MFA: { capacity: 10, windowSeconds: 60 },
+  RATE_LIMIT_PREFIX: 'latchkey',
+  SECURITY_PROFILE: 'standard',
+  REGISTRATION_CONFLICTS: 'hide',
+  AUTH_PROVIDER: 'native',
+  AUDIT_RETENTION_DAYS: 90,
+  EMAIL_PROVIDER: 'mailbox',
+  SMS_PROVIDER: 'mailbox',
+};
+
 function file(name: string, content: string): string {
   const where = path.join(folder, name);
   writeFileSync(where, content);
@@ -60,8 +97,8 @@ describe('the settings', () => {
 
   it('need nothing in development, and have the defaults of the contract', () => {
     const config = loadConfig({});
+    for (const [name, value] of Object.entries(DEFAULTS)) expect(config[name as keyof Config], name).toEqual(value);
     expect(config).toMatchObject({
-      PORT: 3000,
       ISSUER: 'http://localhost:3000',
       FRONTEND_URL: 'http://localhost:3000',
       isProduction: false,
@@ -77,6 +114,10 @@ describe('the settings', () => {
           cookie: { idleSeconds: 3600, absoluteSeconds: 86_400 },
         },
       },
+      sessions: { most: 0 },
+      secondFactors: { stepUpMaxAgeSeconds: 600 },
+      providers: { allowed: ['native'] },
+      revealRegistrationConflicts: false,
     });
     expect(config.rateLimits).toEqual({
       global: { capacity: 5000, windowSeconds: 1 },

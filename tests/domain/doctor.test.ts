@@ -205,7 +205,7 @@ describe('where cookies and passkeys arrive', () => {
 
 describe('signing keys', () => {
   const ring: NonNullable<KeyFacts['ring']> = {
-    current: { kid: 'one', alg: 'RS256', madeAt: daysAgo(365) },
+    current: { kid: 'one', alg: 'RS256', signsSince: daysAgo(365) },
     next: { kid: 'two' },
     previous: [{ kid: 'zero', retireAt: new Date(NOW.getTime() + 1) }],
   };
@@ -216,8 +216,8 @@ describe('signing keys', () => {
     ['can be replaced by others', { isOpen: true }, ['keys-folder-open']],
     ['have no next one', { ring: { ...ring, next: null } }, ['key-next-missing']],
     ['have no next one in a setting', { isFolder: false, ring: { ...ring, next: null } }, []],
-    ['are older than a year', { ring: { ...ring, current: { ...ring.current, madeAt: daysAgo(366) } } }, ['key-old']],
-    ['are of an age that nobody knows', { ring: { ...ring, current: { ...ring.current, madeAt: null } } }, []],
+    ['sign for more than a year', { ring: { ...ring, current: { ...ring.current, signsSince: daysAgo(366) } } }, ['key-old']],
+    ['sign since nobody knows when', { ring: { ...ring, current: { ...ring.current, signsSince: null } } }, []],
     ['keep one that nobody needs', { ring: { ...ring, previous: [{ kid: 'zero', retireAt: NOW }] } }, ['key-expired']],
     ['are of another algorithm than the setting', { ring: { ...ring, current: { ...ring.current, alg: 'ES256' } } }, ['key-algorithm']],
   ]);

@@ -10,6 +10,7 @@ import { deriveKeys } from '#infrastructure/crypto/derive-keys.ts';
 import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { addEvents, asOwner, trailOn } from '#tests/support/audit.ts';
 import { type Ran, runLatchkey } from '#tests/support/cli.ts';
+import { latchkeyProcess } from '#tests/support/command.ts';
 import { psqlEnvironment, type TestDatabase, testDatabase } from '#tests/support/database.ts';
 import { has } from '#tests/support/programs.ts';
 import { fakeS3 } from '#tests/support/s3.ts';
@@ -17,6 +18,7 @@ import { until } from '#tests/support/until.ts';
 
 const SECRET_KEY = 'the secret of these tests, and of nothing else';
 const MONTH = '2026-03';
+const FOLLOWS_WITHIN_SECONDS = 40;
 const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-audit-'));
 const archiveUrl = pathToFileURL(path.join(folder, 'archive')).href;
 let database: TestDatabase;
@@ -174,4 +176,24 @@ describe('latchkey audit', () => {
     expect(code).toBe(2);
     expect(complained.join()).toContain('Usage: latchkey audit');
   });
+
+  // The last one here: its event is none that the others count.
+  it('tail --follow goes on with what comes, until it is told to end', async () => {
+    const { child, ended } = latchkeyProcess(database.address, ['audit', 'tail', '--lines', '1', '--follow'], { SECRET_KEY });
+    let said = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      said += chunk;
+    });
+    try {
+      await until('the newest event is printed', () => said.endsWith('\n'), FOLLOWS_WITHIN_SECONDS);
+      const [id = 'none'] = await addEvents(database.sql, 1);
+      // Other databases of the server may have transactions open: an event is settled when those have ended.
+      await until('so is the one that came', () => said.endsWith('\n') && said.includes(id), FOLLOWS_WITHIN_SECONDS);
+      expect(said.trim().split('\n')).toHaveLength(2);
+      expect(JSON.parse(said.trim().split('\n')[1] ?? '')).toMatchObject({ id, type: 'LOGIN_FAILED' });
+    } finally {
+      child.kill();
+    }
+    expect(await ended).toMatchObject({ code: null, err: '' });
+  }, 90_000);
 });

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer as httpServer } from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -138,6 +138,25 @@ describe('of keys and secrets', () => {
     chmodSync(path.join(at('data'), 'secret-key'), 0o644);
     expect(await idsWith({ SECRET_KEY: undefined })).toEqual(['secret-file-open']);
     expect(await idsWith()).toEqual([]);
+  });
+
+  it('sees a key that has signed for more than a year by the manifest, whose files an update of a mounted Secret makes young', async () => {
+    createKeyFolder(at('aged'), 'RS256', new Date());
+    const manifest = path.join(at('aged'), 'manifest.json');
+    const { current, next } = JSON.parse(readFileSync(manifest, 'utf8'));
+    const agoOf = (days: number) => new Date(Date.now() - days * 86_400_000);
+    const published = (days: number) =>
+      writeFileSync(manifest, JSON.stringify({ current, next: { ...next, published_at: agoOf(days).toISOString() }, previous: [] }));
+    const settings = { KEYS_DIR: at('aged') };
+    published(366.5);
+    expect((await examined(settings)).findings).toContainEqual(
+      expect.objectContaining({ id: 'key-old', what: `${current.kid} has signed for 366 days.` }),
+    );
+    utimesSync(path.join(at('aged'), `${current.kid}.pem`), agoOf(400), agoOf(400)); // it waited as the next one
+    published(364.5);
+    expect(await idsWith(settings)).toEqual([]);
+    writeFileSync(manifest, JSON.stringify({ current, next: null, previous: [] }));
+    expect(await idsWith(settings)).toEqual(['key-next-missing', 'key-old']);
   });
 
   it('sees a rotation of FERNET_KEY that stopped halfway, one that is done, and a key that is lost', async () => {

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
 import { PASSWORD } from '#tests/support/people.ts';
@@ -18,6 +18,14 @@ walkThrough('upkeep', ({ stage, post, account, signInAdmin }) => {
   const redisFails = async (...all: string[]) => {
     for (const words of all) await redis(words);
     await until('the service has seen it', async () => (await fetch(`${stage().origin}/health/ready`)).status === 503, 30);
+  };
+
+  let manifest = '';
+  const manifestPath = () => path.join(stage().folder, 'secrets/keys/manifest.json');
+  /** As one step: the service reads it at any time. */
+  const replaceManifest = (text: string) => {
+    writeFileSync(`${manifestPath()}.new`, text, { mode: 0o600 });
+    renameSync(`${manifestPath()}.new`, manifestPath());
   };
 
   return [
@@ -100,6 +108,19 @@ walkThrough('upkeep', ({ stage, post, account, signInAdmin }) => {
         await stage().run('pg_dump -Fc -f "$BACKUPS/nightly.dump"');
       },
       says: [/^0 open$/m],
+    },
+    {
+      page: 'hardening',
+      when: 'a key has signed for too long, in a folder that was copied since',
+      sections: ['# Hardening checklist', 'Secrets'],
+      async before() {
+        manifest = readFileSync(manifestPath(), 'utf8');
+        const { next, ...rest } = JSON.parse(manifest);
+        const published_at = new Date(Date.now() - 91 * 86_400_000).toISOString();
+        replaceManifest(JSON.stringify({ ...rest, next: { ...next, published_at } }));
+      },
+      says: [/^OPEN {2}the signing key signs for less than 90 days$/m, /^ok {4}a next signing key is published$/m],
+      after: async () => replaceManifest(manifest),
     },
     { page: 'rotate-signing-keys', says: [/is published as next/, /ES256/] },
     {

@@ -1,17 +1,6 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -48,19 +37,8 @@ export type Stage = {
 };
 
 const REPOSITORY = path.resolve(import.meta.dirname, '../..');
-const POSTGRES_PROGRAMS = ['initdb', 'pg_ctl', 'pg_basebackup', 'pg_verifybackup'];
 const LONGEST_SCRIPT_MS = 280_000;
 const STARTS_WITHIN_SECONDS = 60;
-
-/** Where PostgreSQL's own programs lie: on PATH, or where Debian puts them. */
-export function postgresPrograms(): string | null {
-  const debian = '/usr/lib/postgresql';
-  const versions = existsSync(debian) ? readdirSync(debian).map((version) => path.join(debian, version, 'bin')) : [];
-  const folders = [...versions.sort().reverse(), ...(process.env['PATH'] ?? '').split(':')];
-  return (
-    folders.find((folder) => POSTGRES_PROGRAMS.every((name) => spawnSync(path.join(folder, name), ['--version']).status === 0)) ?? null
-  );
-}
 
 /** @param before the folder of another version: the day begins with it, as OLD; NEW is the one under test */
 export async function runbookStage(programs: string, before: string | null = null): Promise<Stage> {

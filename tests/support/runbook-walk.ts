@@ -2,8 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newEmail, PASSWORD } from './people.ts';
-import { has } from './programs.ts';
-import { postgresPrograms, runbookStage, type Stage } from './runbook-stage.ts';
+import { has, postgresPrograms } from './programs.ts';
+import { runbookStage, type Stage } from './runbook-stage.ts';
 import { totpCode } from './totp.ts';
 
 /**

@@ -20,9 +20,9 @@ export function examineKeyFolder(dir: string): ExaminedKeys {
     try {
       const { ring, keys } = readKeyFolder(dir);
       const current = keys.get(ring.current.kid);
-      // What a key is older than: a copy of the folder that loses times makes it look younger, never older.
-      const madeAt = statSync(path.join(dir, `${ring.current.kid}.pem`)).mtime;
-      const found = { ...ring, current: { kid: ring.current.kid, alg: current?.alg ?? 'unknown', madeAt } };
+      // A rotation publishes the next key at this moment. Files are as young as their last copy: each update of a mounted Secret is one.
+      const signsSince = ring.next?.publishedAt ?? statSync(path.join(dir, `${ring.current.kid}.pem`)).mtime;
+      const found = { ...ring, current: { kid: ring.current.kid, alg: current?.alg ?? 'unknown', signsSince } };
       return { ...facts, isOpen, fault: null, ring: found, rsaBits: bitsOf(current) };
     } catch (error) {
       return { ...facts, isOpen, fault: sentence(error), ring: null };
@@ -39,7 +39,7 @@ export function examineKeyPem(privatePem: string, publicPem: string | undefined,
     const key = signingKey(privatePem, rsaAlg);
     if (publicPem !== undefined && !verifyingKeys(publicPem, rsaAlg).some(({ kid }) => kid === key.kid))
       return { ...facts, fault: 'JWT_PUBLIC_KEY does not belong to JWT_PRIVATE_KEY.', ring: null, rsaBits: null };
-    const ring = { current: { kid: key.kid, alg: key.alg, madeAt: null }, next: null, previous: [] };
+    const ring = { current: { kid: key.kid, alg: key.alg, signsSince: null }, next: null, previous: [] };
     return { ...facts, fault: null, ring, rsaBits: bitsOf(key) };
   } catch (error) {
     return { ...facts, fault: sentence(error), ring: null, rsaBits: null };

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -88,6 +88,15 @@ describe('the commands', () => {
 
   it.each([['--version'], ['-V'], ['version']])('names its version: %s', async (word) => {
     expect(await say(word)).toEqual({ code: 0, out: `latchkey ${versionOfPackage()}`, err: '' });
+  });
+});
+
+describe('npm run --silent latchkey', () => {
+  it('prints what the command does, and no line of its own, so that scripts can read it', () => {
+    const [words, env] = [['run', '--silent', 'latchkey', '--'], { PATH: process.env['PATH'] }];
+    const run = (...more: string[]) => spawnSync('npm', [...words, ...more], { env, encoding: 'utf8' });
+    expect(run('--version')).toMatchObject({ status: 0, stdout: `latchkey ${versionOfPackage()}\n` });
+    expect(run('bake-bread')).toMatchObject({ status: 2, stdout: '' });
   });
 });
 

@@ -1,8 +1,11 @@
-import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createPrivateKey } from 'node:crypto';
+import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createKeyFolder, readKeyFolder, whileLocked } from '#infrastructure/crypto/key-folder.ts';
+import { testClock } from '#tests/support/clock.ts';
+import { keysOf } from '#tests/support/keys.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -49,5 +52,21 @@ describe('the folder of the signing keys', () => {
     whileLocked(dir, () => {});
     expect(readdirSync(dir)).not.toContain('.lock');
     expect(() => whileLocked(path.join(dir, 'nowhere'), () => {})).toThrow('cannot be written to');
+  });
+});
+
+describe('latchkey keys generate', () => {
+  it('makes RSA keys of 2048 bits, or of as many as it is told', async () => {
+    const keys = keysOf(dir, testClock());
+    const bitsOfNext = () => {
+      const pem = readFileSync(path.join(dir, `${readKeyFolder(dir).ring.next?.kid}.pem`));
+      return createPrivateKey(pem).asymmetricKeyDetails?.modulusLength;
+    };
+    expect(await keys('generate', '--alg', 'RS256')).toMatchObject({ code: 0 });
+    expect(bitsOfNext()).toBe(2048);
+    expect(await keys('generate', '--alg', 'PS256', '--bits', '3072')).toMatchObject({ code: 0 });
+    expect(bitsOfNext()).toBe(3072);
+    expect(await keys('generate', '--alg', 'RS256', '--bits', '1024')).toMatchObject({ complained: ['--bits is 2048, 3072 or 4096.'] });
+    expect(bitsOfNext()).toBe(3072);
   });
 });
