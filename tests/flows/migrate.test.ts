@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +12,7 @@ import { latchkeyProcess } from '#tests/support/command.ts';
 import { createDatabase, dropDatabase, inDatabase } from '#tests/support/database.ts';
 import { type OldPasskey, oldPasskey } from '#tests/support/old-passkeys.ts';
 import { OTHER_PASSWORD, type Person, signIn, tryLogin } from '#tests/support/people.ts';
+import { hasPythonModule, PYTHON } from '#tests/support/programs.ts';
 import { assertionOf, signInWithTotp } from '#tests/support/second-factors.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 
@@ -229,6 +231,36 @@ describe('from passkeys-and-cookies', () => {
     await service.api().post('/api/auth/reset-password', { token, new_password: OTHER_PASSWORD });
     const { accessToken } = await signIn(service.api(), { id, email, username: '', password: OTHER_PASSWORD });
     expect((await service.api().get('/api/auth/me', accessToken)).body).toMatchObject({ id, created_at: ALAN.created_at });
+  });
+});
+
+describe.runIf(hasPythonModule('cryptography'))('the Fernet of Python, which is not ours,', () => {
+  const python = (asked: { open: string[]; seal: string }): { opened: string[]; sealed: string } =>
+    JSON.parse(
+      execFileSync(PYTHON, ['tests/support/fernet.py'], { encoding: 'utf8', input: JSON.stringify({ key: fernet_key, ...asked }) }),
+    );
+  const enrolled = people.flatMap(({ id, totp_secret }) => (totp_secret === null ? [] : [{ id, totp_secret }]));
+  const rows = read('tests/vectors/fastapi-sqlalchemy.sql').split('\n');
+
+  it('opens the tokens that the tests above import, and finds the secrets in them', () => {
+    const tokens = enrolled.map(({ id }) => /'(gAAAA[^']*)'/.exec(rows.find((row) => row.includes(id)) ?? '')?.[1] ?? '');
+    expect(tokens).toHaveLength(2);
+    expect(python({ open: tokens, seal: '' }).opened).toEqual(enrolled.map(({ totp_secret }) => totp_secret));
+  });
+
+  it('seals a secret today, and its owner signs in here with a code of it', async () => {
+    const secret = 'MFRGGZDFMZTWQ2LKNNWG23TPOBYXE43U';
+    const { sealed } = python({ open: [], seal: secret });
+    const service = await startService();
+    try {
+      await move(service, 'fastapi-sqlalchemy', async (sql) => {
+        await sql`update users set totp_secret = ${sealed} where id = ${old('ada').id}`;
+      });
+      const { accessToken } = await signInWithTotp(service, { ...old('ada'), secret });
+      expect((await service.api().get('/api/auth/me', accessToken)).body.id).toBe(old('ada').id);
+    } finally {
+      await service.stop();
+    }
   });
 });
 
