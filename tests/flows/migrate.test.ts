@@ -1,18 +1,18 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { connect } from '#infrastructure/postgres/connect.ts';
+import { connect, type DatabaseAddress } from '#infrastructure/postgres/connect.ts';
 import { SETTINGS } from '#src/settings.ts';
 import { expectProblem } from '#tests/support/api.ts';
 import { latchkeyProcess } from '#tests/support/command.ts';
-import { createDatabase, dropDatabase, inDatabase } from '#tests/support/database.ts';
+import { createDatabase, dropDatabase, inDatabase, settingsFor } from '#tests/support/database.ts';
 import { type OldPasskey, oldPasskey } from '#tests/support/old-passkeys.ts';
 import { OTHER_PASSWORD, type Person, signIn, tryLogin } from '#tests/support/people.ts';
-import { hasPythonModule, PYTHON } from '#tests/support/programs.ts';
+import { has, hasPythonModule, PYTHON } from '#tests/support/programs.ts';
 import { assertionOf, signInWithTotp } from '#tests/support/second-factors.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 
@@ -115,16 +115,15 @@ function shapeOf(page: string): string {
 
 type Report = { imported: number; passkeys: number; already_there: number; rejected: number; reasons: Record<string, number> };
 
-/**
- * Makes a database of that kind, writes its users to a file as the page says, and imports it.
- * @param fill what no file of ours can hold
- */
-async function move(service: TestService, page: string, fill: (sql: Sql) => Promise<void> = async () => {}): Promise<Report> {
+const statementOf = (page: string) => /```sql\n(.*?)```/s.exec(read(`docs/migrate/${page}.md`))?.[1] ?? '';
+
+/** A database of that kind, for as long as the work takes. */
+async function inOldDatabase<T>(page: string, work: (sql: Sql, address: DatabaseAddress) => Promise<T>): Promise<T> {
   const server = inject('postgres');
   const database = await createDatabase(server);
+  const address = inDatabase(server, database);
+  const sql = connect(address, { max: 1, connection: { TimeZone: 'Asia/Kolkata' }, onnotice: () => {} });
   try {
-    const [, statement = ''] = /```sql\n(.*?)```/s.exec(read(`docs/migrate/${page}.md`)) ?? [];
-    const sql = connect(inDatabase(server, database), { max: 1, connection: { TimeZone: 'Asia/Kolkata' }, onnotice: () => {} });
     await sql.unsafe(read('tests/vectors/fastapi-sqlalchemy.sql'));
     const shape = shapeOf(page);
     if (shape !== '') {
@@ -132,17 +131,27 @@ async function move(service: TestService, page: string, fill: (sql: Sql) => Prom
       await sql.unsafe('alter table people drop constraint users_username_key');
       await sql.unsafe(shape);
     }
-    await fill(sql);
-    const rows = await sql.unsafe(`select user_line::text from (${statement}) as file (user_line)`);
-    await sql.end();
-    const [users, key] = [path.join(folder, `${page}.ndjson`), path.join(folder, 'old-fernet-key')];
-    writeFileSync(users, rows.map(({ user_line }) => `${user_line}\n`).join(''));
-    writeFileSync(key, `${fernet_key}\n`);
-    const { ended } = latchkeyProcess(service.database.address, ['users', 'import', users, '--fernet-key-file', key, '--json']);
-    return JSON.parse((await ended).out);
+    return await work(sql, address);
   } finally {
+    await sql.end();
     await dropDatabase(server, database);
   }
+}
+
+/**
+ * Writes the users of a database of that kind to a file as the page says, and imports it.
+ * @param fill what no file of ours can hold
+ */
+async function move(service: TestService, page: string, fill: (sql: Sql) => Promise<void> = async () => {}): Promise<Report> {
+  const rows = await inOldDatabase(page, async (sql) => {
+    await fill(sql);
+    return await sql.unsafe(`select user_line::text from (${statementOf(page)}) as file (user_line)`);
+  });
+  const [users, key] = [path.join(folder, `${page}.ndjson`), path.join(folder, 'old-fernet-key')];
+  writeFileSync(users, rows.map(({ user_line }) => `${user_line}\n`).join(''));
+  writeFileSync(key, `${fernet_key}\n`);
+  const { ended } = latchkeyProcess(service.database.address, ['users', 'import', users, '--fernet-key-file', key, '--json']);
+  return JSON.parse((await ended).out);
 }
 
 describe.each(KINDS)('from $page', ({ page, imported, rejects, withTotp, withPassword, bySms, unverified, suspended, keeps }) => {
@@ -263,6 +272,74 @@ describe.runIf(hasPythonModule('cryptography'))('the Fernet of Python, which is 
     }
   });
 });
+
+describe.runIf(has('psql'))('the commands of fastapi-sqlalchemy, as written,', () => {
+  const page = 'fastapi-sqlalchemy';
+  const commands = [...read(`docs/migrate/${page}.md`).matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block).join('');
+
+  it('move the users, and those who were mended after them', { timeout: 120_000 }, async () => {
+    const service = await startService();
+    // Where the repository is, as far as npm can tell: the files of the page must not lie in ours.
+    const here = mkdtempSync(path.join(folder, 'page-'));
+    for (const name of ['package.json', 'node_modules', 'src', 'tools']) symlinkSync(path.resolve(name), path.join(here, name));
+    try {
+      await inOldDatabase(page, async (sql, address) => {
+        const env = {
+          PATH: `${path.dirname(process.execPath)}:${process.env['PATH']}`,
+          HOME: here,
+          npm_config_update_notifier: 'false',
+          ...settingsFor(service.database.address),
+          SECRET_KEY: service.config.SECRET_KEY?.reveal(),
+          FERNET_KEY: service.config.FERNET_KEY?.reveal(),
+          OLD_DATABASE_URL: settingsFor(address)['DATABASE_URL'],
+          OLD_FERNET_KEY: fernet_key,
+        };
+        const walk = async (...options: string[]) => await bash(commands, { cwd: here, env }, options);
+        const write = (statement: string) => writeFileSync(path.join(here, 'users.sql'), statement);
+
+        write(statementOf(page));
+        const first = await walk();
+        expect(first.code, first.said).toBe(1);
+        expect(first.said).toMatch(/^6 would be imported .* 2 rejected;.*^6 imported .* 2 rejected;/ms);
+        for (const name of ['users.ndjson', 'old-fernet-key', 'users.ndjson.rejects.ndjson'])
+          expect(statSync(path.join(here, name)).mode & 0o777, name).toBe(0o600);
+        await signInWithTotp(service, { ...old('ada'), secret: old('ada').totp_secret ?? '' });
+
+        // What the table of reasons advises.
+        await sql`update users set email = 'second.ada@example.com' where username = 'ada2'`;
+        const mended = statementOf(page)
+          .replace("'username', username,", "'username', replace(username, ' ', '_'),")
+          .replace("'password_hash', hashed_password,", "'password_hash', case when hashed_password like '$%' then hashed_password end,");
+        write(mended);
+        const second = await walk('-e');
+        expect(second.code, second.said).toBe(0);
+        expect(second.said).toMatch(/^2 would be imported .* 6 there already, 0 rejected;.*^2 imported .* 6 there already, 0 rejected;/ms);
+        await signIn(service.api(), { ...old('twin'), email: 'second.ada@example.com' });
+      });
+    } finally {
+      await service.stop();
+    }
+  });
+});
+
+/** @returns what it printed, either way, and how it ended */
+function bash(
+  script: string,
+  how: { cwd: string; env: NodeJS.ProcessEnv },
+  options: string[],
+): Promise<{ code: number | null; said: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('bash', ['-uo', 'pipefail', ...options, '-c', script], { ...how, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        said += chunk;
+      });
+    }
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, said }));
+  });
+}
 
 describe('the pages of migration', () => {
   const pages = readdirSync(new URL('../../docs/migrate/', import.meta.url)).map((file) => file.replace('.md', ''));
