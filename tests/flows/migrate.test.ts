@@ -8,13 +8,16 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { connect, type DatabaseAddress } from '#infrastructure/postgres/connect.ts';
 import { SETTINGS } from '#src/settings.ts';
 import { expectProblem } from '#tests/support/api.ts';
+import { DAY, HOUR } from '#tests/support/clock.ts';
 import { latchkeyProcess } from '#tests/support/command.ts';
 import { createDatabase, dropDatabase, inDatabase, settingsFor } from '#tests/support/database.ts';
+import { legacyIssuer } from '#tests/support/legacy-issuer.ts';
 import { type OldPasskey, oldPasskey } from '#tests/support/old-passkeys.ts';
-import { OTHER_PASSWORD, type Person, signIn, tryLogin } from '#tests/support/people.ts';
+import { newEmail, OTHER_PASSWORD, type Person, signIn, tryLogin } from '#tests/support/people.ts';
 import { has, hasPythonModule, PYTHON } from '#tests/support/programs.ts';
 import { assertionOf, signInWithTotp } from '#tests/support/second-factors.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
+import { until } from '#tests/support/until.ts';
 
 /**
  * Databases as SQLAlchemy makes them, with hashes by passlib and argon2-cffi and secrets by python3-cryptography, moved with the statements of
@@ -138,20 +141,22 @@ async function inOldDatabase<T>(page: string, work: (sql: Sql, address: Database
   }
 }
 
-/**
- * Writes the users of a database of that kind to a file as the page says, and imports it.
- * @param fill what no file of ours can hold
- */
-async function move(service: TestService, page: string, fill: (sql: Sql) => Promise<void> = async () => {}): Promise<Report> {
-  const rows = await inOldDatabase(page, async (sql) => {
-    await fill(sql);
-    return await sql.unsafe(`select user_line::text from (${statementOf(page)}) as file (user_line)`);
-  });
+/** Writes the users of a database of that kind to a file as the page says, and imports it. */
+async function importFrom(sql: Sql, page: string, service: TestService): Promise<Report> {
+  const rows = await sql.unsafe(`select user_line::text from (${statementOf(page)}) as file (user_line)`);
   const [users, key] = [path.join(folder, `${page}.ndjson`), path.join(folder, 'old-fernet-key')];
   writeFileSync(users, rows.map(({ user_line }) => `${user_line}\n`).join(''));
   writeFileSync(key, `${fernet_key}\n`);
   const { ended } = latchkeyProcess(service.database.address, ['users', 'import', users, '--fernet-key-file', key, '--json']);
   return JSON.parse((await ended).out);
+}
+
+/** @param fill what no file of ours can hold */
+function move(service: TestService, page: string, fill: (sql: Sql) => Promise<void> = async () => {}): Promise<Report> {
+  return inOldDatabase(page, async (sql) => {
+    await fill(sql);
+    return await importFrom(sql, page, service);
+  });
 }
 
 describe.each(KINDS)('from $page', ({ page, imported, rejects, withTotp, withPassword, bySms, unverified, suspended, keeps }) => {
@@ -240,6 +245,55 @@ describe('from passkeys-and-cookies', () => {
     await service.api().post('/api/auth/reset-password', { token, new_password: OTHER_PASSWORD });
     const { accessToken } = await signIn(service.api(), { id, email, username: '', password: OTHER_PASSWORD });
     expect((await service.api().get('/api/auth/me', accessToken)).body).toMatchObject({ id, created_at: ALAN.created_at });
+  });
+});
+
+describe('the afternoon of docs/migrate/README.md, while both services run,', () => {
+  it('lets old tokens read, takes who came late at the second import, and closes', { timeout: 60_000 }, async () => {
+    const page = 'fastapi-sqlalchemy';
+    const issuer = await legacyIssuer();
+    const days = (count: number) => new Date(Date.now() + count * DAY * 1000).toISOString();
+    const window = { LEGACY_JWKS_URL: issuer.url, LEGACY_ISSUER: 'https://old.example.com', LEGACY_TOKENS_UNTIL: days(7) };
+    const service = await startService({ settings: window });
+    const api = service.api();
+    const oldToken = ({ id }: Person) => {
+      const seconds = Math.floor(service.clock.now().getTime() / 1000);
+      return issuer.sign({ sub: id, type: 'access', iss: window.LEGACY_ISSUER, iat: seconds, exp: seconds + HOUR });
+    };
+    const me = async (token: string) => await api.get('/api/auth/me', token);
+    const alan = old('alan');
+    const late = { ...alan, id: randomUUID(), email: newEmail() };
+    try {
+      await inOldDatabase(page, async (sql) => {
+        expect(await importFrom(sql, page, service)).toMatchObject({ imported: 6, already_there: 0 });
+        const token = await oldToken(alan);
+        await until('the keys of the old service are there', async () => (await me(token)).body.id === alan.id);
+        const change = { current_password: alan.password, new_password: OTHER_PASSWORD };
+        expectProblem(await api.post('/api/auth/change-password', change, token), 'unauthenticated');
+
+        // Over there somebody registers, and here somebody changes what the old database still has.
+        await sql`insert into users (id, email, hashed_password, is_verified)
+          select ${late.id}, ${late.email}, hashed_password, true from users where id = ${alan.id}`;
+        expectProblem(await me(await oldToken(late)), 'unauthenticated');
+        expectProblem(await tryLogin(api, late), 'invalid-credentials');
+        const { accessToken } = await signIn(api, alan);
+        expect((await api.post('/api/auth/change-password', change, accessToken)).status).toBe(200);
+
+        expect(await importFrom(sql, page, service)).toMatchObject({ imported: 1, already_there: 6 });
+      });
+      expect((await me(await oldToken(late))).body).toMatchObject({ id: late.id, email: late.email });
+      await signIn(api, late);
+      expectProblem(await tryLogin(api, alan), 'invalid-credentials');
+      await signIn(api, { ...alan, password: OTHER_PASSWORD });
+
+      service.clock.advance(7 * DAY + 1);
+      expectProblem(await me(await oldToken(late)), 'unauthenticated');
+      const { accessToken } = await signIn(api, late);
+      expect((await me(accessToken)).body.id).toBe(late.id);
+    } finally {
+      await service.stop();
+      await issuer.stop();
+    }
   });
 });
 
