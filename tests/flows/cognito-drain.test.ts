@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { expectProblem, tally, visible } from '#tests/support/api.ts';
 import { runLatchkey } from '#tests/support/cli.ts';
+import { cognitoLocal } from '#tests/support/cognito-local.ts';
 import { type CognitoStub, cognitoStub, STUB_CODE, type StubUser } from '#tests/support/cognito-stub.ts';
-import { newEmail, OTHER_PASSWORD, PASSWORD, registeredPerson, tokensOf, verifiedPerson } from '#tests/support/people.ts';
+import { newEmail, OTHER_PASSWORD, PASSWORD, registeredPerson, tokensOf, tryLogin, verifiedPerson } from '#tests/support/people.ts';
 import { nextCode, personWithTotp, verifyMfa } from '#tests/support/second-factors.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
+import { until } from '#tests/support/until.ts';
 
 /** Users of a Cognito pool who know nothing of it: they sign in here with the password that they have, and it moves. */
 
@@ -125,6 +127,29 @@ describe('the drain', () => {
   it('does not let clients ask for Cognito by name, unless AUTH_PROVIDER does', async () => {
     const { email, password } = pool.add();
     expectProblem(await service.api().post('/api/auth/login', { email, password, provider: 'cognito' }), 'invalid-request');
+  });
+});
+
+describe('the drain of a pool that is not our stub', () => {
+  it('hashes the password here at the first sign-in; the next one needs no pool', { timeout: 60_000 }, async () => {
+    const emulated = await cognitoLocal();
+    const drain = await startService({ settings: { COGNITO_MIGRATE: 'true', ...emulated.settings } });
+    try {
+      const user = { email: newEmail(), password: PASSWORD };
+      await emulated.add(user);
+      expectProblem(await tryLogin(drain.api(), { ...user, password: OTHER_PASSWORD }), 'invalid-credentials');
+      const { body } = await tryLogin(drain.api(), user);
+      expect(body.user).toMatchObject({ email: user.email, email_verified: true });
+      const [row] = await drain.sql<{ hash: string }[]>`select password_hash as hash from accounts where id = ${body.user.id}`;
+      expect(row?.hash).toMatch(/^\$argon2id\$v=19\$m=7168,t=1,p=1\$/);
+      await emulated.stop();
+      const stranger = () => tryLogin(drain.api(), { ...user, email: newEmail() });
+      await until('nobody answers for the pool', async () => (await stranger()).status === 503);
+      expect((await tryLogin(drain.api(), user)).body.user.id).toBe(body.user.id);
+    } finally {
+      await drain.stop();
+      await emulated.stop();
+    }
   });
 });
 

@@ -27,6 +27,7 @@ const { hashes }: { hashes: { name: string; password: string; hash: string }[] }
 );
 const known = (form: string) => hashes.find(({ name }) => name === form) ?? { password: '', hash: '' };
 const bcrypt = known('bcrypt $2b$');
+const OUR_ARGON2ID = /^\$argon2id\$v=19\$m=7168,t=1,p=1\$/;
 
 function fileOf(lines: (object | string)[], name = `${randomUUID()}.ndjson`): string {
   const file = path.join(folder, name);
@@ -67,7 +68,7 @@ describe('users import', () => {
       });
       expect(body.user).toMatchObject({ roles: ['moderator', 'user'], created_at: new Date(person.created_at).toISOString() });
       const [row] = await sql<{ password_hash: string }[]>`select password_hash from accounts where id = ${person.id}`;
-      expect(row?.password_hash).toMatch(/^\$argon2id\$v=19\$m=7168,t=1,p=1\$/);
+      expect(row?.password_hash).toMatch(OUR_ARGON2ID);
     }
   });
 
@@ -302,7 +303,11 @@ describe('users import', () => {
     };
     const user = userLine({ password_hash: firebase.hash, password_salt: firebase.salt });
     expect(await importing(fileOf([user]), '--firebase-hash-config', fileOf([config], 'firebase.json'))).toMatchObject({ code: 0 });
+    const stored = async () =>
+      (await sql<{ hash: string }[]>`select password_hash as hash from accounts where email = ${user.email}`)[0]?.hash;
+    expect(await stored()).toMatch(/^\$firebase-scrypt\$/);
     await signIn(api, { id: '', email: user.email, username: '', password: firebase.password });
+    expect(await stored()).toMatch(OUR_ARGON2ID);
   });
 
   it('complains of words that it does not know', async () => {

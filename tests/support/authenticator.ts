@@ -126,7 +126,7 @@ function authenticatorData({ rpId, signCount }: Credential, how: Lie, attested: 
   return Buffer.concat([...head, attested, how.trailingBytes ?? Buffer.of()]);
 }
 
-function coseKey(publicKey: KeyObject): Buffer {
+export function coseKey(publicKey: KeyObject): Buffer {
   const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
   return cbor(
     new Map<number, Cbor>([

@@ -4,9 +4,6 @@ import { settingsFor } from './database.ts';
 
 export type Ran = { code: number | null; out: string; err: string; peakBytes: number };
 
-/** Says at its end how much memory it held at most. */
-const MEASURED = `data:text/javascript,process.on('exit',()=>process.stderr.write('\\npeak='+process.resourceUsage().maxRSS+'\\n'))`;
-
 /** The operator's tool as a process of its own, with the flags of `npm run latchkey`, on the database of a test. */
 export function latchkeyProcess(
   address: DatabaseAddress,
@@ -20,10 +17,14 @@ export function latchkeyProcess(
     ...settingsFor(address),
     ...settings,
   };
-  const child = spawn(process.execPath, ['--max-semi-space-size=4', '--import', MEASURED, 'src/cli/latchkey.ts', ...args], {
-    env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--max-semi-space-size=4', '--import', './tests/support/peak-memory.mjs', 'src/cli/latchkey.ts', ...args],
+    {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   const said = { out: '', err: '' };
   child.stdout.on('data', (chunk: Buffer) => {
     said.out += chunk;
