@@ -30,6 +30,9 @@ export function rowQueue(rows: AsyncIterable<AuditRow>): RowQueue {
   };
 }
 
+/** How many events that no seal claims are held in memory, to name the first of them. */
+const MOST_ADDED = 100;
+
 /**
  * Holds the events up to each seal against it. Events of other months that stand in between wait for their own seal: no more of
  * them than a batch holds.
@@ -47,6 +50,7 @@ export function prover(chain: AuditChain, rows: RowQueue, exists: (id: string) =
         const queue = waiting.get(row.month) ?? [];
         queue.push(row);
         waiting.set(row.month, queue);
+        if (row.month === month && queue.length > seal.events + MOST_ADDED) return firstAdded(entriesIn(seal), queue);
       }
       const entries = entriesIn(seal);
       const queue = waiting.get(month) ?? [];
@@ -60,6 +64,12 @@ export function prover(chain: AuditChain, rows: RowQueue, exists: (id: string) =
       return first ? { what: 'inserted', id: first.id, month: first.month } : null;
     },
   };
+}
+
+function firstAdded(entries: readonly Entry[], rows: readonly AuditRow[]): Broken | null {
+  const claimed = new Set(entries.map(({ id }) => id));
+  const added = rows.find(({ id }) => !claimed.has(id)) ?? rows.at(-1); // else one of them stands there many times
+  return added ? { what: 'inserted', id: added.id, month: added.month } : null;
 }
 
 async function firstBroken(

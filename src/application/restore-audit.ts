@@ -21,10 +21,10 @@ export function restoreAudit({ store, chain, restored, onProgress = () => {} }: 
   return async (month: string): Promise<Restored | NotRestored> => {
     const { broken, manifest } = await verifyArchive({ store, chain })(month);
     if (broken) return { broken };
-    const file = await store.read(filesOf(month).events);
-    if (!file || !manifest) throw new Error(`The archive of ${month} went away while it was read`);
     const table = await restored.create(month);
     if (table === null) return { exists: true };
+    const file = await store.read(filesOf(month).events);
+    if (!file || !manifest) throw new Error(`The archive of ${month} went away while it was read`);
     let lines: string[] = [];
     let events = 0;
     const flush = async () => {

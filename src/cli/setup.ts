@@ -49,7 +49,7 @@ Examples:
       makeForDevelopment(out);
     } catch (error) {
       const { code, path: file } = error as NodeJS.ErrnoException;
-      if (file === undefined || !NOT_WRITABLE.has(code ?? '')) throw error;
+      if (file === undefined || !NOT_WRITABLE.has(code ?? '') || existsSync(file)) throw error;
       throw new Error(`${path.resolve(file)} cannot be written: make what production needs elsewhere, with latchkey setup --secrets DIR`, {
         cause: error,
       });

@@ -3,7 +3,8 @@
  * Times say when it entered the state.
  */
 export type KeyRing = {
-  current: { kid: string };
+  /** `signsSince` null: nobody noted it. */
+  current: { kid: string; signsSince: Date | null };
   /** Published already, signs from the next rotation on. */
   next: { kid: string; publishedAt: Date } | null;
   /** `retireAt`: when the last token that it signed has expired. */
@@ -44,7 +45,7 @@ export function rotated(ring: KeyRing, freshKid: string, tokenLifetimeSeconds: n
   const next = { kid: freshKid, publishedAt: now };
   if (ring.next === null) return { ...ring, next };
   const retireAt = new Date(now.getTime() + (tokenLifetimeSeconds + PICK_UP_SECONDS + CLOCK_LEEWAY_SECONDS) * 1000);
-  return { current: { kid: ring.next.kid }, next, previous: [...still(ring, now), { kid: ring.current.kid, retireAt }] };
+  return { current: { kid: ring.next.kid, signsSince: now }, next, previous: [...still(ring, now), { kid: ring.current.kid, retireAt }] };
 }
 
 /**
@@ -55,7 +56,7 @@ export function rotated(ring: KeyRing, freshKid: string, tokenLifetimeSeconds: n
 export function retired(ring: KeyRing, kid: string, fresh: () => string, now: Date): KeyRing {
   const previous = still(ring, now).filter((key) => key.kid !== kid);
   if (kid !== ring.current.kid && kid !== ring.next?.kid) return { ...ring, previous };
-  const current = kid === ring.current.kid ? { kid: ring.next?.kid ?? fresh() } : ring.current;
+  const current = kid === ring.current.kid ? { kid: ring.next?.kid ?? fresh(), signsSince: now } : ring.current;
   return { current, next: { kid: fresh(), publishedAt: now }, previous };
 }
 
@@ -67,17 +68,15 @@ export function retirable(ring: KeyRing, now: Date): string[] {
   return ring.previous.filter(({ retireAt }) => retireAt <= now).map(({ kid }) => kid);
 }
 
-/**
- * For how long the current key has signed and the next one is published. A rotation does both at one moment; with no next key nobody
- * noted it, and nothing is said.
- */
+/** For how long the current key has signed and the next one is published; nothing of what nobody noted. */
 export function keyAges(ring: KeyRing, now: Date): { state: 'current' | 'next'; seconds: number }[] {
-  if (ring.next === null) return [];
-  const seconds = Math.max(0, (now.getTime() - ring.next.publishedAt.getTime()) / 1000);
-  return [
-    { state: 'current', seconds },
-    { state: 'next', seconds },
+  const ages = [
+    { state: 'current' as const, since: ring.current.signsSince },
+    { state: 'next' as const, since: ring.next?.publishedAt ?? null },
   ];
+  return ages.flatMap(({ state, since }) =>
+    since === null ? [] : [{ state, seconds: Math.max(0, (now.getTime() - since.getTime()) / 1000) }],
+  );
 }
 
 function still(ring: KeyRing, now: Date): KeyRing['previous'] {

@@ -133,21 +133,23 @@ describe('the drain', () => {
 describe('the drain of a pool that is not our stub', () => {
   it('hashes the password here at the first sign-in; the next one needs no pool', { timeout: 60_000 }, async () => {
     const emulated = await cognitoLocal();
-    const drain = await startService({ settings: { COGNITO_MIGRATE: 'true', ...emulated.settings } });
+    let drain: TestService | undefined;
     try {
+      drain = await startService({ settings: { COGNITO_MIGRATE: 'true', ...emulated.settings } });
+      const { api, sql } = drain;
       const user = { email: newEmail(), password: PASSWORD };
       await emulated.add(user);
-      expectProblem(await tryLogin(drain.api(), { ...user, password: OTHER_PASSWORD }), 'invalid-credentials');
-      const { body } = await tryLogin(drain.api(), user);
+      expectProblem(await tryLogin(api(), { ...user, password: OTHER_PASSWORD }), 'invalid-credentials');
+      const { body } = await tryLogin(api(), user);
       expect(body.user).toMatchObject({ email: user.email, email_verified: true });
-      const [row] = await drain.sql<{ hash: string }[]>`select password_hash as hash from accounts where id = ${body.user.id}`;
+      const [row] = await sql<{ hash: string }[]>`select password_hash as hash from accounts where id = ${body.user.id}`;
       expect(row?.hash).toMatch(/^\$argon2id\$v=19\$m=7168,t=1,p=1\$/);
       await emulated.stop();
-      const stranger = () => tryLogin(drain.api(), { ...user, email: newEmail() });
+      const stranger = () => tryLogin(api(), { ...user, email: newEmail() });
       await until('nobody answers for the pool', async () => (await stranger()).status === 503);
-      expect((await tryLogin(drain.api(), user)).body.user.id).toBe(body.user.id);
+      expect((await tryLogin(api(), user)).body.user.id).toBe(body.user.id);
     } finally {
-      await drain.stop();
+      await drain?.stop();
       await emulated.stop();
     }
   });

@@ -145,17 +145,23 @@ describe('of keys and secrets', () => {
     const manifest = path.join(at('aged'), 'manifest.json');
     const { current, next } = JSON.parse(readFileSync(manifest, 'utf8'));
     const agoOf = (days: number) => new Date(Date.now() - days * 86_400_000);
-    const published = (days: number) =>
-      writeFileSync(manifest, JSON.stringify({ current, next: { ...next, published_at: agoOf(days).toISOString() }, previous: [] }));
+    const { signs_since: _, ...unnoted } = current;
+    const signing = (days: number) =>
+      writeFileSync(manifest, JSON.stringify({ current: { ...current, signs_since: agoOf(days).toISOString() }, next, previous: [] }));
     const settings = { KEYS_DIR: at('aged') };
-    published(366.5);
+    signing(366.5);
     expect((await examined(settings)).findings).toContainEqual(
       expect.objectContaining({ id: 'key-old', what: `${current.kid} has signed for 366 days.` }),
     );
     utimesSync(path.join(at('aged'), `${current.kid}.pem`), agoOf(400), agoOf(400)); // it waited as the next one
-    published(364.5);
+    signing(364.5);
     expect(await idsWith(settings)).toEqual([]);
-    writeFileSync(manifest, JSON.stringify({ current, next: null, previous: [] }));
+    writeFileSync(
+      manifest,
+      JSON.stringify({ current: unnoted, next: { ...next, published_at: agoOf(366.5).toISOString() }, previous: [] }),
+    );
+    expect(await idsWith(settings)).toEqual(['key-old']);
+    writeFileSync(manifest, JSON.stringify({ current: unnoted, next: null, previous: [] }));
     expect(await idsWith(settings)).toEqual(['key-next-missing', 'key-old']);
   });
 

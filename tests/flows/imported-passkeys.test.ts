@@ -165,21 +165,27 @@ describe('a passkey that came with its user', () => {
 });
 
 describe('importing passkeys', () => {
-  it('names the line of one that somebody enrols here while the import runs, and takes the others', async () => {
+  it('names the line of one that somebody enrols here while the import runs, and takes the others', { timeout: 60_000 }, async () => {
     const enrolled = await signedInPerson(service);
     const passkey = await oldPasskey(service);
     const lines = [userLine(), userLine({ passkeys: [passkey.fields] }), userLine()];
     let running: Promise<Ran> | undefined;
     await sql.begin(async (tx) => {
+      await tx`set local idle_in_transaction_session_timeout = 0`;
       await tx`insert into passkeys (id, account_id, credential_id, public_key, sign_count, transports, aaguid, name, is_backup_eligible,
           is_backed_up, created_at)
         values (${randomUUID()}, ${enrolled.id}, ${Buffer.from(passkey.fields.credential_id, 'base64url')}, ${edKey()}, 0, '{}', ${randomUUID()},
           'Key', false, false, now())`;
       running = importing(lines);
-      await until('the import waits for it', async () => {
-        const waiting = await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-        return waiting.length > 0;
-      });
+      await until(
+        'the import waits for it',
+        async () => {
+          const waiting = await sql`select from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into accounts%'`;
+          return waiting.length > 0;
+        },
+        40,
+      );
     });
     const ran = await (running as Promise<Ran> | undefined);
     expect(ran && reportOf(ran)).toMatchObject({ imported: 2, rejected: 1 });

@@ -115,9 +115,9 @@ walkThrough('upkeep', ({ stage, post, account, signInAdmin }) => {
       sections: ['# Hardening checklist', 'Secrets'],
       async before() {
         manifest = readFileSync(manifestPath(), 'utf8');
-        const { next, ...rest } = JSON.parse(manifest);
-        const published_at = new Date(Date.now() - 91 * 86_400_000).toISOString();
-        replaceManifest(JSON.stringify({ ...rest, next: { ...next, published_at } }));
+        const { current, ...rest } = JSON.parse(manifest);
+        const signs_since = new Date(Date.now() - 91 * 86_400_000).toISOString();
+        replaceManifest(JSON.stringify({ ...rest, current: { ...current, signs_since } }));
       },
       says: [/^OPEN {2}the signing key signs for less than 90 days$/m, /^ok {4}a next signing key is published$/m],
       after: async () => replaceManifest(manifest),

@@ -1,14 +1,21 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below the range from which the kernel takes ports for whoever does not care: nobody is given one of these between now and its use. */
-const [FIRST, COUNT] = [11_000, 9000];
+/**
+ * Below the range from which Linux gives out ports to whoever does not care, in a slice of each worker's own, and each once: nobody else is
+ * given one between now and its use.
+ */
+const COUNT = 1000;
+const FIRST = 11_000 + COUNT * (Number(process.env['VITEST_POOL_ID'] ?? 0) % 9);
+const given = new Set<number>();
 
-/** A port that nobody has at this moment. @throws when ten in a row are taken */
+/** A port that nobody has. @throws when a hundred in a row are taken */
 export async function freePort(): Promise<number> {
-  for (let tries = 0; tries < 10; tries++) {
+  for (let tries = 0; tries < 100; tries++) {
     const port = FIRST + Math.floor(Math.random() * COUNT);
-    if (await isFree(port)) return port;
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
   }
   throw new Error('no port is free');
 }

@@ -44,7 +44,8 @@ const STARTS_WITHIN_SECONDS = 60;
 export async function runbookStage(programs: string, before: string | null = null): Promise<Stage> {
   const ends: (() => unknown)[] = [];
   const stop = async () => {
-    for (const end of ends.splice(0).reverse()) await end();
+    const ended = ends.splice(0).reverse();
+    for (const end of ended) await Promise.resolve().then(end).catch(console.warn); // the others must end all the same
   };
   try {
     return { ...(await setUp(programs, before, (end) => ends.push(end))), stop };
@@ -286,7 +287,7 @@ async function setUp(programs: string, before: string | null, atTheEnd: (end: ()
   }
 
   async function stopService(): Promise<void> {
-    if (!child || child.exitCode !== null) return;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, 'exit');
     child.kill('SIGTERM');
     const [code] = await ended;

@@ -7,8 +7,8 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { type ArchivedFile, type ArchiveStore, UnreadableArchive } from '#application/ports/audit-trail.ts';
 
-/** Many times what an event, a seal (32 bytes for each of its events) or a manifest may have. */
-const LONGEST = 1024 * 1024;
+/** More than an event, a seal (32 bytes for each of its 1,000 events, in base 64) or a manifest may have. */
+const LONGEST = 128 * 1024;
 const TOO_LONG = `a line of more than ${LONGEST} characters`;
 
 /** Whole files under names: what a folder and a bucket have in common. */

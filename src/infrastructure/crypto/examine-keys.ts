@@ -20,8 +20,8 @@ export function examineKeyFolder(dir: string): ExaminedKeys {
     try {
       const { ring, keys } = readKeyFolder(dir);
       const current = keys.get(ring.current.kid);
-      // A rotation publishes the next key at this moment. Files are as young as their last copy: each update of a mounted Secret is one.
-      const signsSince = ring.next?.publishedAt ?? statSync(path.join(dir, `${ring.current.kid}.pem`)).mtime;
+      // Where nobody noted it: files are as young as their last copy, and each update of a mounted Secret is one.
+      const signsSince = ring.current.signsSince ?? statSync(path.join(dir, `${ring.current.kid}.pem`)).mtime;
       const found = { ...ring, current: { kid: ring.current.kid, alg: current?.alg ?? 'unknown', signsSince } };
       return { ...facts, isOpen, fault: null, ring: found, rsaBits: bitsOf(current) };
     } catch (error) {

@@ -20,7 +20,8 @@ import { type Algorithm, BadSigningKey, generateKeyPem, type SigningKey, signing
  * looked at, backed up, mounted and shared by replicas.
  */
 type Manifest = {
-  current: Entry;
+  /** `signs_since` came later than the first manifests. */
+  current: Entry & { signs_since?: string };
   next: (Entry & { published_at: string }) | null;
   previous: (Entry & { retire_at: string })[];
 };
@@ -34,8 +35,9 @@ export function readKeyFolder(dir: string): KeySet {
   const current = readKey(dir, manifest.current.kid, manifest.current.alg);
   const entries = [...(manifest.next ? [manifest.next] : []), ...manifest.previous];
   const keys = new Map([current, ...entries.map(({ kid, alg }) => readKey(dir, kid, alg))].map((key) => [key.kid, key]));
+  const since = manifest.current.signs_since ?? manifest.next?.published_at; // a rotation does both at one moment
   const ring: KeyRing = {
-    current: { kid: manifest.current.kid },
+    current: { kid: manifest.current.kid, signsSince: since === undefined ? null : new Date(since) },
     next: manifest.next && { kid: manifest.next.kid, publishedAt: new Date(manifest.next.published_at) },
     previous: manifest.previous.map(({ kid, retire_at }) => ({ kid, retireAt: new Date(retire_at) })),
   };
@@ -48,7 +50,8 @@ export function createKeyFolder(dir: string, alg: Algorithm, now: Date): void {
   if (manifestStamp(dir) !== null) return;
   const current = addKey(dir, alg);
   const next = addKey(dir, alg);
-  const manifest: Manifest = { current: { kid: current, alg }, next: { kid: next, alg, published_at: now.toISOString() }, previous: [] };
+  const at = now.toISOString();
+  const manifest: Manifest = { current: { kid: current, alg, signs_since: at }, next: { kid: next, alg, published_at: at }, previous: [] };
   const draft = writeDraft(dir, manifest);
   try {
     linkSync(draft, manifestPath(dir)); // fails when another process was first: its keys count
@@ -62,8 +65,9 @@ export function createKeyFolder(dir: string, alg: Algorithm, now: Date): void {
 /** Changes the ring as one step; keys that it does not name any more are deleted. */
 export function writeKeyRing(dir: string, ring: KeyRing, keys: ReadonlyMap<string, Algorithm>): void {
   const entry = (kid: string): Entry => ({ kid, alg: keys.get(kid) ?? 'RS256' });
+  const { kid, signsSince } = ring.current;
   const manifest: Manifest = {
-    current: entry(ring.current.kid),
+    current: { ...entry(kid), ...(signsSince === null ? {} : { signs_since: signsSince.toISOString() }) },
     next: ring.next && { ...entry(ring.next.kid), published_at: ring.next.publishedAt.toISOString() },
     previous: ring.previous.map(({ kid, retireAt }) => ({ ...entry(kid), retire_at: retireAt.toISOString() })),
   };

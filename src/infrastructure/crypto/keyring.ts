@@ -47,7 +47,7 @@ export function keyringFromPem(privatePem: string, publicPems: string | undefine
   const key = signingKey(privatePem, rsaAlg);
   const others = publicPems === undefined ? [key] : verifyingKeys(publicPems, rsaAlg);
   if (!others.some(({ kid }) => kid === key.kid)) throw new BadSigningKey('JWT_PUBLIC_KEY does not belong to JWT_PRIVATE_KEY');
-  const ring = { current: { kid: key.kid }, next: null, previous: [] };
+  const ring = { current: { kid: key.kid, signsSince: null }, next: null, previous: [] };
   const set: KeySet = { ring, current: key, keys: new Map([key, ...others].map((each) => [each.kid, each])) };
   return { ...hold(set, clock).ring, stop: () => {} };
 }

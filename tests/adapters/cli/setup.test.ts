@@ -37,7 +37,7 @@ function kidsIn(dir: string): string[] {
   return [current.kid, next.kid];
 }
 
-describe('latchkey setup', () => {
+describe('latchkey setup', { timeout: 120_000 }, () => {
   it('makes settings to edit, signing keys and secrets, for nobody else to read, and leaves them alone when it runs again', () => {
     expect(latchkey('setup')).toMatchObject({ status: 0, stderr: '' });
     const made = files();

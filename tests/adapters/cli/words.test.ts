@@ -91,7 +91,7 @@ describe('the commands', () => {
   });
 });
 
-describe('npm run --silent latchkey', () => {
+describe('npm run --silent latchkey', { timeout: 120_000 }, () => {
   it('prints what the command does, and no line of its own, so that scripts can read it', () => {
     const [words, env] = [['run', '--silent', 'latchkey', '--'], { PATH: process.env['PATH'] }];
     const run = (...more: string[]) => spawnSync('npm', [...words, ...more], { env, encoding: 'utf8' });
