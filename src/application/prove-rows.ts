@@ -1,5 +1,6 @@
 import { type AuditChain, type Entry, entriesIn } from './audit-chain.ts';
 import type { AuditRow, Place, Seal } from './ports/audit-trail.ts';
+import { BATCH } from './seal-audit.ts';
 
 /** What is wrong, and where first. `id` names an event, `seal` a link of the chain. */
 export type Broken =
@@ -50,7 +51,8 @@ export function prover(chain: AuditChain, rows: RowQueue, exists: (id: string) =
         const queue = waiting.get(row.month) ?? [];
         queue.push(row);
         waiting.set(row.month, queue);
-        if (row.month === month && queue.length > seal.events + MOST_ADDED) return firstAdded(entriesIn(seal), queue);
+        const most = row.month === month ? seal.events : BATCH;
+        if (queue.length > most + MOST_ADDED) return firstAdded(entriesIn(seal), queue);
       }
       const entries = entriesIn(seal);
       const queue = waiting.get(month) ?? [];

@@ -21,26 +21,30 @@ export function restoreAudit({ store, chain, restored, onProgress = () => {} }: 
   return async (month: string): Promise<Restored | NotRestored> => {
     const { broken, manifest } = await verifyArchive({ store, chain })(month);
     if (broken) return { broken };
-    const table = await restored.create(month);
-    if (table === null) return { exists: true };
     const file = await store.read(filesOf(month).events);
     if (!file || !manifest) throw new Error(`The archive of ${month} went away while it was read`);
-    let lines: string[] = [];
-    let events = 0;
-    const flush = async () => {
-      if (lines.length > 0) await restored.add(table, lines);
-      events += lines.length;
-      lines = [];
-      onProgress(events);
-    };
-    for await (const line of file.lines) {
-      lines.push(line);
-      if (lines.length === LINES_AT_ONCE) await flush();
+    try {
+      const table = await restored.create(month);
+      if (table === null) return { exists: true };
+      let lines: string[] = [];
+      let events = 0;
+      const flush = async () => {
+        if (lines.length > 0) await restored.add(table, lines);
+        events += lines.length;
+        lines = [];
+        onProgress(events);
+      };
+      for await (const line of file.lines) {
+        lines.push(line);
+        if (lines.length === LINES_AT_ONCE) await flush();
+      }
+      await flush();
+      const digest = createHash('sha256');
+      for await (const line of restored.lines(table)) digest.update(`${line}\n`);
+      if (digest.digest('hex') === manifest.events.lines_sha256) return { table, events };
+      return { broken: { what: 'archive-changed', month, why: `${table} does not read back as the archive` } };
+    } finally {
+      file.close();
     }
-    await flush();
-    const digest = createHash('sha256');
-    for await (const line of restored.lines(table)) digest.update(`${line}\n`);
-    if (digest.digest('hex') === manifest.events.lines_sha256) return { table, events };
-    return { broken: { what: 'archive-changed', month, why: `${table} does not read back as the archive` } };
   };
 }

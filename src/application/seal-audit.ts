@@ -3,7 +3,8 @@ import type { AuditRow, AuditTrail, Seal } from './ports/audit-trail.ts';
 import type { Clock } from './ports/services.ts';
 
 /** A seal of so many events is 32 kB. */
-const BATCH = 1000;
+/** How many events are sealed at once: one seal for each month among them. */
+export const BATCH = 1000;
 
 export type SealAudit = { trail: AuditTrail; chain: AuditChain; clock: Clock; publish?: (rows: readonly AuditRow[]) => Promise<void> };
 

@@ -1,4 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto';
+import type { Passkey } from '#application/ports/authenticators.ts';
 import type { AuditEvent } from '#domain/audit-event.ts';
 import type { Email } from '#domain/email.ts';
 import type { Role } from '#domain/roles.ts';
@@ -7,22 +8,8 @@ import { connect, type DatabaseAddress, type Handle } from './connect.ts';
 import { isTaken } from './failure.ts';
 import { record } from './parts.ts';
 
-export type ImportedPasskey = {
-  credentialId: Buffer;
-  publicKey: Buffer;
-  signCount: number;
-  /** null: the account's id, as our own have. */
-  userHandle: Buffer | null;
-  transports: string[];
-  aaguid: string;
-  name: string;
-  /** null: not known. */
-  isBackupEligible: boolean | null;
-  isBackedUp: boolean;
-  createdAt: Date;
-  lastUsedAt: Date | null;
-  flaggedAt: Date | null;
-};
+/** `userHandle` null: the account's id, as our own have. */
+export type ImportedPasskey = Omit<Passkey, 'id' | 'accountId' | 'userHandle'> & { userHandle: Buffer | null; aaguid: string };
 
 export type ImportedUser = {
   /** Of the file. */

@@ -137,6 +137,8 @@ describe('an archived month', () => {
     const flood = (line: string) => Array.from({ length: 20_000 }, () => line); // more than are held in memory
     expect(await tampered((all) => [...flood(added), ...all])).toMatchObject({ what: 'inserted', id: added.slice(7, 43) });
     expect(await tampered((all) => [...flood(all[0] ?? ''), ...all])).toMatchObject({ what: 'inserted', id: ids[0] });
+    const elsewhere = added.replace('2026-03', '2026-02'); // no seal of this archive claims any of these
+    expect(await tampered((all) => [...flood(elsewhere), ...all])).toMatchObject({ what: 'inserted', month: '2026-02' });
     expect((await verifyFiles()).broken).toBeNull();
   });
 
