@@ -58,8 +58,9 @@ export function connect(address: DatabaseAddress, options: postgres.Options<Reco
 export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { poolSize: number; prepare: boolean }): Database {
   const limits = { statement_timeout: STATEMENT_TIMEOUT_MS, lock_timeout: STATEMENT_TIMEOUT_MS };
   // Every statement finds its rows by an index whatever the parameters are: it is planned once, not at each call. A plan that
-  // was made while a table was nearly empty would read it from end to end until the next analyze: so none may.
-  const settings = prepare ? { ...limits, plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off' } : {};
+  // was made while a table was nearly empty would read it from end to end until the next analyze: so none may. What reads a table
+  // of a few rows all the same looks so dear then that the server would compile it, which takes longer than any of our statements.
+  const settings = prepare ? { ...limits, plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off', jit: 'off' } : {};
   const open = () =>
     connect(address, {
       max: poolSize,

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Context, SpanKind as Kind, ROOT_CONTEXT, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
+import { type Context, type HrTime, SpanKind as Kind, ROOT_CONTEXT, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import {
@@ -63,29 +63,31 @@ export function otlpTracing({ endpoint, headers, share, resource, onError }: Otl
     ],
   });
   const tracer = provider.getTracer('latchkey');
-  const active = new AsyncLocalStorage<Span>();
+  const active = new AsyncLocalStorage<{ span: Span; now: () => HrTime }>();
 
   return {
     begin(name, kind, attributes, caller) {
       const { context, links } = cameFrom(caller);
-      const span = tracer.startSpan(name, { kind: KINDS[kind], attributes, links }, context);
+      const now = clockOfTrace();
+      const span = tracer.startSpan(name, { kind: KINDS[kind], attributes, links, startTime: now() }, context);
       return {
-        run: (work) => active.run(span, work),
+        run: (work) => active.run({ span, now }, work),
         end(finalName, more, failure) {
           span.updateName(finalName).setAttributes(more);
           if (failure !== null) fail(span, failure);
-          span.end();
+          span.end(now());
         },
       };
     },
     span(name, kind, attributes, work) {
       const parent = active.getStore();
       if (parent === undefined) return work();
-      const span = tracer.startSpan(name, { kind: KINDS[kind], attributes }, trace.setSpan(ROOT_CONTEXT, parent));
-      return active.run(span, () => ended(span, work));
+      const { now } = parent;
+      const span = tracer.startSpan(name, { kind: KINDS[kind], attributes, startTime: now() }, trace.setSpan(ROOT_CONTEXT, parent.span));
+      return active.run({ span, now }, () => ended(span, now, work));
     },
     ids() {
-      const span = active.getStore()?.spanContext();
+      const span = active.getStore()?.span.spanContext();
       return span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId };
     },
     async stop() {
@@ -107,11 +109,24 @@ function cameFrom(caller: Caller | undefined): { context: Context; links: { cont
   return { context: ROOT_CONTEXT, links: [{ context: remote }] };
 }
 
+/**
+ * The wall clock as it is now, carried on by the monotonic one for all spans of a trace. OpenTelemetry's own rounds the start of each to a
+ * millisecond, so that a part could end after the whole.
+ */
+function clockOfTrace(): () => HrTime {
+  const beganMs = Date.now();
+  const sinceMs = performance.now();
+  return () => {
+    const ms = beganMs + (performance.now() - sinceMs);
+    return [Math.floor(ms / 1000), Math.floor((ms % 1000) * 1e6)];
+  };
+}
+
 /** Ends the span with the work, however that ends; what is not a promise is returned as it is. */
-function ended<T>(span: Span, work: () => T): T {
+function ended<T>(span: Span, now: () => HrTime, work: () => T): T {
   const settle = (error?: unknown) => {
     if (error !== undefined) fail(span, error instanceof Error ? error.name : 'Error');
-    span.end();
+    span.end(now());
   };
   let result: T;
   try {

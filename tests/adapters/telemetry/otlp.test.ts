@@ -65,6 +65,26 @@ describe('spans on their way to a collector', () => {
     expect(second?.sort()).toEqual(first?.sort());
   });
 
+  it('lie within the span that they are a part of, however short they are', async () => {
+    const tracing = open();
+    for (let each = 0; each < 200; each++) {
+      const whole = tracing.begin('whole', 'server', {});
+      const untilMs = performance.now() + each / 200; // at every fraction of a millisecond
+      while (performance.now() < untilMs);
+      whole.run(() => tracing.span('part', 'internal', {}, () => {}));
+      whole.end('whole', {}, null);
+    }
+    await tracing.stop();
+    const wholes = new Map(collected.spans.filter(({ name }) => name === 'whole').map((span) => [span.spanId, span]));
+    const parts = collected.spans.filter(({ name }) => name === 'part');
+    expect(parts).toHaveLength(200);
+    const outside = parts.filter(({ parentSpanId = '', startNano, endNano }) => {
+      const whole = wholes.get(parentSpanId);
+      return whole === undefined || startNano < whole.startNano || endNano < startNano || endNano > whole.endNano;
+    });
+    expect(outside).toEqual([]);
+  });
+
   it('fail with the kind of the error, not with its words; the error goes on as it was', async () => {
     const tracing = open();
     const canary = new TypeError('canary in the words');
