@@ -73,8 +73,11 @@ export class UnreadableArchive extends Error {}
 
 /** Events of an archive in a table of their own, for an auditor to query. */
 export interface RestoredTable {
-  /** @returns its name; null when there is one already */
-  create(month: string): Promise<string | null>;
+  /** Begins one under a name of its own; what a load that was cut off left there is gone. @returns null when the month is there already */
+  begin(month: string): Promise<string | null>;
   add(table: string, lines: readonly string[]): Promise<void>;
   lines(table: string): AsyncIterable<string>;
+  /** Gives it the name of its month. @returns that name */
+  keep(table: string): Promise<string>;
+  discard(table: string): Promise<void>;
 }

@@ -4,16 +4,31 @@ import type { Database } from './connect.ts';
 
 const ROWS_AT_ONCE = 1000;
 
+/** Until all of it is there and proved: an auditor must not take a part for the whole. */
+const LOADING = '_loading';
+
 /** Tables `audit_restored_2026_05`: made by whoever may make tables, which the service's own role may not have to. */
 export function restoredTable({ sql, within }: Database): RestoredTable {
   return {
-    create: (month) =>
+    begin: (month) =>
       within(async () => {
         const table = `audit_restored_${month.replace('-', '_')}`;
         const [there] = await sql<{ is_there: boolean }[]>`select to_regclass(${table}) is not null as is_there`;
         if (there?.is_there) return null;
-        await sql`create table ${sql(table)} (like audit_events, primary key (position, id))`;
+        const loading = table + LOADING;
+        await sql`drop table if exists ${sql(loading)}`;
+        await sql`create table ${sql(loading)} (like audit_events, primary key (position, id))`;
+        return loading;
+      }),
+    keep: (loading) =>
+      within(async () => {
+        const table = loading.slice(0, -LOADING.length);
+        await sql`alter table ${sql(loading)} rename to ${sql(table)}`;
         return table;
+      }),
+    discard: (loading) =>
+      within(async () => {
+        await sql`drop table if exists ${sql(loading)}`;
       }),
     add: (table, lines) =>
       within(async () => {

@@ -87,6 +87,31 @@ describe('an archived month', () => {
     expect(await restore()).toEqual({ exists: true });
   });
 
+  it('has no table of its own until all of it is there: not after a load that was cut off, nor one whose process was killed', async () => {
+    const tables = async () =>
+      (await here.sql<{ name: string }[]>`select relname as name from pg_class where relname like 'audit_restored%' and relkind = 'r'`).map(
+        ({ name }) => name,
+      );
+    await sealedMonth();
+    await parts().archive(OLD);
+    const restored = restoredTable(here.database);
+    const dying = (discard: typeof restored.discard) => ({
+      ...restored,
+      discard,
+      async add(table: string, lines: readonly string[]) {
+        await restored.add(table, lines);
+        throw new Error('cut off after the first thousand');
+      },
+    });
+    const cutOff = (discard: typeof restored.discard) => restoreAudit({ store, chain, restored: dying(discard) })(OLD);
+    await expect(cutOff(restored.discard)).rejects.toThrow('cut off');
+    expect(await tables()).toEqual([]);
+    await expect(cutOff(async () => {})).rejects.toThrow('cut off');
+    expect(await tables()).toEqual(['audit_restored_2026_03_loading']);
+    expect(await restore()).toEqual({ table: 'audit_restored_2026_03', events: 2500 });
+    expect(await tables()).toEqual(['audit_restored_2026_03']);
+  });
+
   it('may be the newest of all: the chain goes on behind it', async () => {
     await addEvents(here.sql, 1200, IN_OLD);
     await parts().sealAll();
