@@ -4,6 +4,7 @@ import type { Tracing } from '#application/ports/tracing.ts';
 import { seldom } from '#infrastructure/schedule/seldom.ts';
 import { parseHeaders } from '#infrastructure/telemetry/headers.ts';
 import type { Config } from './config.ts';
+import { loggedError } from './logged-error.ts';
 import { versionOfPackage } from './version.ts';
 
 /** Never in a log line, wherever a library puts it (ASVS 16.2.5). */
@@ -23,6 +24,7 @@ export async function openTelemetry(config: Config, destination?: DestinationStr
   const options = {
     level: config.LOG_LEVEL,
     redact: { paths: REDACTED, censor: '[redacted]' },
+    serializers: { err: loggedError },
     ...(tracing ? { mixin: () => tracing.ids() } : {}),
   };
   const log = destination ? pino(options, destination) : pino(options);

@@ -3,18 +3,22 @@ import type { Client } from '#domain/client.ts';
 import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
 import { permissionsOf } from '#domain/roles.ts';
 import type { Username } from '#domain/username.ts';
-import { type ActingRefusal, actUpon, administrativeEvent, deny, lastAdmin } from './administration.ts';
+import { type Acting, type ActingRefusal, actUpon, administrativeEvent, deny, lastAdmin } from './administration.ts';
 import { endAccess } from './end-access.ts';
 import { eraseAccount } from './erase-account.ts';
 import { failureLanes } from './login-identifier.ts';
 import { mails } from './mails.ts';
-import type { Account, AccountFilter, AccountStatus, FoundAccount } from './ports/accounts.ts';
+import type { Account, AccountFilter, AdministeredStatus, FoundAccount } from './ports/accounts.ts';
 import type { Needs } from './ports/services.ts';
 import type { Caller } from './ports/sessions.ts';
+import type { Writes } from './ports/store.ts';
 import { secondFactorThrottle } from './second-factor-throttle.ts';
 import { MOST_LISTED } from './sessions.ts';
 
-export type UserChanges = { status?: AccountStatus; displayName?: string | null; username?: Username | null };
+export type UserChanges = { status?: AdministeredStatus; displayName?: string | null; username?: Username | null };
+/** Their owners were told when it ends, and hold the only link that keeps it. */
+const DELETED = 'The owner of this account deleted it. It is erased when its time is up, unless they keep it by the link in their mail.';
+
 /** A user as support sees them. */
 export type UserInDetail = { account: Account; methods: SecondFactor[]; liveSessions: number };
 
@@ -47,7 +51,8 @@ export function administerUsers(needs: Needs<'store' | 'secrets' | 'courier' | '
       client: Client,
     ): Promise<Account | ActingRefusal | Refusal<'conflict' | 'username-taken'>> {
       const at = clock.now();
-      const outcome = await actUpon(needs, caller, id, 'users:lock', client, at, async (tx, { actor, target }) => {
+      const wanted = changes.username?.canonical ?? null;
+      const change = async (tx: Writes, { actor, target }: Acting) => {
         const { status = target.status, displayName = target.displayName } = changes;
         const username = changes.username === undefined ? target.username : (changes.username?.given ?? null);
         const isProfile = displayName !== target.displayName || username !== target.username;
@@ -55,6 +60,7 @@ export function administerUsers(needs: Needs<'store' | 'secrets' | 'courier' | '
           return await deny(needs, tx, caller, { permission: 'users:write', reason: 'no-permission', targetId: id }, client, at);
         }
         const isStatus = status !== target.status;
+        if (isStatus && target.status === 'deleted') return refuse('conflict', { detail: DELETED });
         const last = isStatus && status === 'suspended' ? await lastAdmin(tx, target) : null;
         if (last) return last;
         if (!isStatus && !isProfile) return target;
@@ -63,18 +69,19 @@ export function administerUsers(needs: Needs<'store' | 'secrets' | 'courier' | '
         if (changed === null) return refuse('not-found');
         if (isProfile) {
           const before = { display_name: target.displayName, username: target.username };
-          const change = { before, after: { display_name: displayName, username } };
-          await tx.audit.record(administrativeEvent(needs, 'USER_CHANGED', caller, id, change, client, at));
+          const profile = { before, after: { display_name: displayName, username } };
+          await tx.audit.record(administrativeEvent(needs, 'USER_CHANGED', caller, id, profile, client, at));
         }
         if (isStatus) {
           const sessions = status === 'suspended' ? await endAccess(tx, id, 'suspended', at) : 0;
-          const change = { before: { status: target.status }, after: { status, sessions_ended: sessions } };
+          const states = { before: { status: target.status }, after: { status, sessions_ended: sessions } };
           const type = status === 'suspended' ? 'USER_SUSPENDED' : 'USER_RESTORED';
-          await tx.audit.record(administrativeEvent(needs, type, caller, id, change, client, at));
+          await tx.audit.record(administrativeEvent(needs, type, caller, id, states, client, at));
           await tx.outbox.enqueue(id, status === 'suspended' ? mail.accountSuspended(at) : mail.accountRestored(at), at);
         }
         return changed;
-      });
+      };
+      const outcome = await actUpon(needs, caller, id, 'users:lock', client, at, change, { takesName: wanted });
       if (!isRefusal(outcome)) courier.wake();
       return outcome;
     },

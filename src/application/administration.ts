@@ -72,6 +72,7 @@ export async function act<T>(
 /**
  * Likewise, upon an account. Such changes happen one after the other, and both accounts are locked, so that of two who act on each
  * other one is too late. Nobody acts upon who may do more than themselves (ASVS 8.2.1).
+ * @param takesName a user name in canonical form that the change gives: its queue comes before any account's lock
  */
 export async function actUpon<T>(
   needs: Needs<'store' | 'secrets'>,
@@ -81,9 +82,11 @@ export async function actUpon<T>(
   client: Client,
   at: Date,
   change: (tx: Writes, acting: Acting) => Promise<T>,
+  { takesName = null }: { takesName?: string | null } = {},
 ): Promise<T | ActingRefusal> {
   return await needs.store.transaction(async (tx) => {
     await tx.accounts.queueAdministration();
+    if (takesName !== null) await tx.accounts.queueForName(takesName);
     const locked = await tx.accounts.lockAll([caller.account.id, targetId]);
     const actor = locked.find(({ id }) => id === caller.account.id);
     const about = { permission, targetId };

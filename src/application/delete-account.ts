@@ -4,10 +4,11 @@ import type { Refusal } from '#domain/problems.ts';
 import { lastAdmin } from './administration.ts';
 import { auditEvent } from './audit.ts';
 import { eraseAccount } from './erase-account.ts';
-import { type ChangeRefusal, changeFactors } from './factor-changes.ts';
+import { type ChangeRefusal, changeFactors, type Held } from './factor-changes.ts';
 import { mails } from './mails.ts';
 import type { Needs } from './ports/services.ts';
 import type { Caller } from './ports/sessions.ts';
+import type { Writes } from './ports/store.ts';
 
 export function deleteAccount(needs: Needs<'store' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
   const { secrets, courier, clock, policy } = needs;
@@ -22,7 +23,7 @@ export function deleteAccount(needs: Needs<'store' | 'secrets' | 'courier' | 'cl
   return async (caller: Caller, client: Client): Promise<null | ChangeRefusal | Refusal<'conflict'>> => {
     const at = clock.now();
     const ticket = secrets.ticket();
-    const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx, { account, session }) => {
+    const remove = async (tx: Writes, { account, session }: Held) => {
       const last = await lastAdmin(tx, account);
       if (last) return last;
       const graceEnd = after(at, daysInSeconds(policy.deletionGraceDays));
@@ -46,7 +47,8 @@ export function deleteAccount(needs: Needs<'store' | 'secrets' | 'courier' | 'cl
       await tx.tickets.issue({ ...issued, expiresAt: eraseAt }, at);
       await tx.outbox.enqueue(account.id, mail.accountDeleted(ticket.token, graceDays, at), at);
       return null;
-    });
+    };
+    const outcome = await changeFactors(needs, caller, 'step-up', at, remove, { isAdministration: true });
     if (outcome === null) courier.wake();
     return outcome;
   };

@@ -12,6 +12,8 @@ import { lowerSession } from './raise-session.ts';
 
 export type ChangeRefusal = Refusal<'unauthenticated' | 'account-suspended' | 'insufficient-user-authentication'>;
 type Method = Exclude<SecondFactor, 'recovery_code'>;
+/** What a change is decided by, as it is under its locks. */
+export type Held = { account: Account; session: SessionWithProofs; enrolled: SecondFactor[] };
 type Change = { accountId: string; sessionId: string; details: AuditEvent['details'] & { method: Method } };
 
 /** What a session held by an authenticator that goes. */
@@ -28,7 +30,7 @@ export async function changeFactors<T>(
   { account, session: asking }: Caller,
   asks: 'step-up' | 'strength',
   at: Date,
-  change: (tx: Writes, held: { account: Account; session: SessionWithProofs; enrolled: SecondFactor[] }) => Promise<T>,
+  change: (tx: Writes, held: Held) => Promise<T>,
   { isAdministration = false } = {},
 ): Promise<T | ChangeRefusal> {
   return await store.transaction(async (tx) => {

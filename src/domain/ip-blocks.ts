@@ -1,4 +1,4 @@
-import { addressOf } from './network.ts';
+import { addressOf, plainAddress } from './network.ts';
 
 /** The addresses that begin with the same `prefix` bits; `start` is the first of them. */
 export type Network = { family: 4 | 6; start: bigint; prefix: number };
@@ -35,7 +35,7 @@ export function writeNetwork({ family, start, prefix }: Network): string {
 
 /** Whether the address lies in the network. */
 export function contains(network: Network, ip: string): boolean {
-  const address = addressOf(ip);
+  const address = addressOf(plainAddress(ip));
   return (
     address !== undefined && address.family === network.family && firstBits(address.value, network) === firstBits(network.start, network)
   );
@@ -63,7 +63,7 @@ export function blockList(blocks: readonly { network: Network; endsAt: Date | nu
   }
   if (lengths.size === 0) return () => false;
   return (ip, at) => {
-    const address = addressOf(ip);
+    const address = addressOf(plainAddress(ip));
     if (address === undefined) return false;
     for (const { network, ends } of lengths.values()) {
       if (network.family !== address.family) continue;

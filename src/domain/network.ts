@@ -6,7 +6,7 @@ const UNKNOWN = 'unknown';
  * holds 2^64 of those (ASVS 15.3.4, T21). IPv4 written as IPv6 counts as IPv4.
  */
 export function networkOf(ip: string): string {
-  const address = ip.toLowerCase().replace(/%.*$/, '');
+  const address = withoutPort(ip).replace(/%.*$/, '');
   if (!address.includes(':')) return bytesOf(address) ? address : UNKNOWN;
   const groups = groupsOf(address);
   if (groups === undefined) return UNKNOWN;
@@ -17,9 +17,16 @@ export function networkOf(ip: string): string {
   return `${prefix.join(':')}::/64`;
 }
 
-/** An address as it is kept and looked for: IPv4 that came over an IPv6 socket is IPv4. */
+/** An address as it is kept and looked for: IPv4 that came over an IPv6 socket is IPv4. @returns `unknown` for what is no address */
 export function plainAddress(ip: string): string {
-  return ip.toLowerCase().replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
+  const address = withoutPort(ip).replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
+  return addressOf(address) ? address : UNKNOWN;
+}
+
+/** Some proxies write the client's port into X-Forwarded-For, as 192.0.2.1:5678 or [2001:db8::1]:443: another port is nobody else. */
+function withoutPort(ip: string): string {
+  const [, v6, v4] = /^(?:\[([^\]]*)\](?::\d{1,5})?|(\d+\.\d+\.\d+\.\d+):\d{1,5})$/.exec(ip) ?? [];
+  return (v6 ?? v4 ?? ip).toLowerCase();
 }
 
 const LOCAL = [

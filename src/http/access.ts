@@ -106,16 +106,21 @@ export function accessCheck({ legacyCaller, hasMoved, store, accessTokens, secre
 
   /** Who is calling, where nobody has to: a browser whose session has ended is nobody, and can begin anew. @throws as `identify` */
   async function identifyIfThere(request: FastifyRequest, reply: FastifyReply): Promise<Principal | null> {
+    const isShown = request.raw.headersDistinct['authorization'] !== undefined;
+    return isShown ? await identify(request, reply) : await identifyIfLive(request, reply);
+  }
+
+  /** Who is calling, if anybody is signed in. @throws as `identify`, but for what is over or was never valid */
+  async function identifyIfLive(request: FastifyRequest, reply: FastifyReply): Promise<Principal | null> {
     try {
       return await identify(request, reply);
     } catch (error) {
-      const isDead = error instanceof RefusalError && PROBLEMS[error.refusal.refused].status === 401;
-      if (isDead && request.raw.headersDistinct['authorization'] === undefined) return null;
+      if (error instanceof RefusalError && PROBLEMS[error.refusal.refused].status === 401) return null;
       throw error;
     }
   }
 
-  return { identifyIfThere, guard };
+  return { identifyIfThere, identifyIfLive, guard };
 }
 
 export type AccessCheck = ReturnType<typeof accessCheck>;

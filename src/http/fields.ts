@@ -58,8 +58,14 @@ export const credential = z
 
 export const role = z.enum(['user', 'moderator', 'staff', 'admin']);
 
+/** An id in a path, whichever case it is written in (RFC 9562 4). */
+export const idInPath = z.uuid().toLowerCase();
+
+/** What somebody who administers makes of an account. */
+export const administeredStatus = z.enum(['active', 'suspended']);
+
 /** `deleted`: by its owner, until it is erased. */
-export const accountStatus = z.enum(['active', 'suspended', 'deleted']);
+export const accountStatus = z.enum([...administeredStatus.options, 'deleted']);
 
 /** What lists take: how many, and where the page before ended. */
 export const pageFields = {

@@ -154,6 +154,7 @@ async function evenly<T>(work: Promise<T>): Promise<T> {
 async function principalOf(request: FastifyRequest, reply: FastifyReply, route: Route, { access, csrf }: Edge): Promise<Principal | null> {
   if (route.access !== 'public' && !('serviceClient' in route.access)) return await access.guard(request, reply, route.access);
   if (route.session === 'if-there') return await access.identifyIfThere(request, reply);
+  if (route.session === 'if-live') return await access.identifyIfLive(request, reply);
   const foreign = route.session === 'begins' ? csrf.refuseForeign(request) : null;
   if (foreign) throw new RefusalError(foreign);
   return null;

@@ -29,7 +29,7 @@ function edgeProblems({ access, session, neverBlocked, body, params, query, limi
   if (session === 'begins') codes.push('csrf');
   const isForService = access !== 'public' && 'serviceClient' in access;
   if (isForService) codes.push('unauthenticated');
-  else if (access !== 'public' || session === 'if-there') {
+  else if (access !== 'public' || session === 'if-there' || session === 'if-live') {
     codes.push('unauthenticated', 'session-superseded', 'account-suspended', 'csrf');
     if (method !== 'GET') codes.push('forbidden'); // the access token of a cookie session
   }
@@ -120,7 +120,7 @@ function operationOf(route: Route, url: string, index: number, schemas: Json): J
 function securityOf({ access, session }: Route): Json[] {
   const either: Json[] = [{ bearer: [] }, { cookie: [] }];
   if (access !== 'public') return 'serviceClient' in access ? [{ service: [] }] : either;
-  return session === 'if-there' ? [{}, ...either] : [];
+  return session === 'if-there' || session === 'if-live' ? [{}, ...either] : [];
 }
 
 function parametersOf({ params, query }: Route, schemas: Json): Json {

@@ -82,9 +82,10 @@ export type RouteDefinition<
   access: Permitted;
   /**
    * What a public route has to do with sessions. `if-there`: whoever shows one is told to the handler, and it must be valid.
+   * `if-live`: one that is over counts as none.
    * `begins`: it answers with one, so that no foreign page may ask for it.
    */
-  session?: 'if-there' | 'begins';
+  session?: 'if-there' | 'if-live' | 'begins';
   /** What it does depends on what nobody may learn: its answer comes after a tenth of a second, or the next, whatever it took. */
   isEven?: true;
   /** Buckets per address besides `per-ip`. A route with any is critical: without the limiter it answers 503. */

@@ -46,7 +46,7 @@ async function served(): Promise<string> {
     handler: async () => ({ status: 200, lines: endless() }),
   });
   mount(app, [lines], {
-    access: { identifyIfThere: nobody, guard: nobody },
+    access: { identifyIfThere: nobody, identifyIfLive: nobody, guard: nobody },
     services: nobody,
     csrf: csrf({ csrfTokens: csrfTokens(Buffer.alloc(32)), cookies: jar, ownOrigins: [] }),
     cookies: jar,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { inTurn } from '#application/in-turn.ts';
+import { DependencyDown } from '#application/ports/errors.ts';
 
 /** Work that ends when it is told to. */
 function held() {
@@ -39,6 +40,23 @@ describe('work in turn', () => {
     const next = run('a', async () => 'done');
     await expect(failing).rejects.toThrow('mine');
     expect(await next).toBe('done');
+  });
+
+  it('lets nobody wait for a dependency that has just turned out to be down', async () => {
+    const run = inTurn(1);
+    const down = new DependencyDown('postgres');
+    const begun: string[] = [];
+    const answers = await Promise.allSettled(
+      ['first', 'second', 'third'].map((name) =>
+        run('a', async () => {
+          begun.push(name);
+          throw down;
+        }),
+      ),
+    );
+    expect(answers.map((answer) => answer.status === 'rejected' && answer.reason)).toEqual([down, down, down]);
+    expect(begun).toEqual(['first']);
+    expect(await run('a', async () => 'done')).toBe('done');
   });
 
   it('[V15.2.2] sheds what comes when too many wait', async () => {

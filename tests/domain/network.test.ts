@@ -8,6 +8,12 @@ it.each([
   ['192.0.2.7', '192.0.2.7'],
   ['2001:DB8::1', '2001:db8::1'],
   ['::ffff:0:1', '::ffff:0:1'],
+  ['192.0.2.7:50123', '192.0.2.7'],
+  ['[2001:DB8::1]:443', '2001:db8::1'],
+  ['[2001:db8::1]', '2001:db8::1'],
+  ['[::ffff:192.0.2.7]:443', '192.0.2.7'],
+  ['made up', 'unknown'],
+  ['x'.repeat(5000), 'unknown'],
 ])('%s is kept as %s', (ip, kept) => expect(plainAddress(ip)).toBe(kept));
 
 describe('The network of an address', () => {
@@ -20,6 +26,8 @@ describe('The network of an address', () => {
     ['::', '0:0:0:0::/64'],
     ['fe80::1%eth0', 'fe80:0:0:0::/64'],
     ['64:ff9b::192.0.2.7', '64:ff9b:0:0::/64'],
+    ['192.0.2.7:50123', '192.0.2.7'],
+    ['[2001:db8::1]:443', '2001:db8:0:0::/64'],
   ])('of %s is %s', (address, network) => expect(networkOf(address)).toBe(network));
 
   it.each(['::ffff:192.0.2.7', '::FFFF:192.0.2.7', '::ffff:c000:207', '0:0:0:0:0:ffff:192.0.2.7'])(

@@ -91,6 +91,15 @@ describe('the list of users', () => {
     expect(await found('role=user&limit=100')).toContain(admin.id);
   });
 
+  it('and one of them is found and changed by an id in capitals too', async () => {
+    const admin = await holderOf(service, 'admin');
+    const person = await registeredPerson(service);
+    const path = of({ id: person.id.toUpperCase() });
+    expect((await api.get(path, admin.accessToken)).body).toMatchObject({ id: person.id });
+    expect((await api.patch(path, { display_name: 'Found' }, admin.accessToken)).status).toBe(200);
+    expect((await api.delete(path, admin.accessToken)).status).toBe(204);
+  });
+
   it.each(['%', '_', 'p%', "' or 1=1 --", '\\', '\u{10ffff}', 'ö'])('takes %j for what it is: the beginning of nobody', async (query) => {
     const { accessToken } = await holderOf(service, 'admin');
     expect((await listed(accessToken, `query=${encodeURIComponent(query)}`)).users).toEqual([]);

@@ -3,7 +3,6 @@ import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import pino from 'pino';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { archiveAudit } from '#application/archive-audit.ts';
@@ -44,9 +43,9 @@ beforeAll(async () => {
     rest.find((each) => typeof each === 'function')?.();
     return true;
   }) as typeof process.stdout.write);
-  const log = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) });
   database = await testDatabase();
-  service = await startService({ settings: { AUDIT_STDOUT: 'true' }, log, database });
+  const logTo = { write: (line: string) => void logged.push(line) };
+  service = await startService({ settings: { AUDIT_STDOUT: 'true', LOG_LEVEL: 'trace' }, logTo, database });
 });
 async function stop(): Promise<void> {
   if (!isStopped) await service.stop();
@@ -163,6 +162,14 @@ describe('passwords, tokens, codes and secrets', () => {
   }, async () => {
     const token = await live();
     secrets.set('access token, last', token);
+    // A row that the database refuses stands in its error, whole.
+    await asOwner(service.sql, (tx) => tx`alter table accounts add constraint canary check (display_name is distinct from 'refused')`);
+    expect((await service.api().patch('/api/auth/me', { display_name: 'refused' }, token)).status).toBe(500);
+    const [kept] = await service.sql<{ hash: string; email: string }[]>`
+      select split_part(a.password_hash, '$', 5) as hash, a.email from accounts a join sessions s on s.account_id = a.id
+      where s.revoked_at is null and a.password_hash is not null order by s.created_at desc limit 1`;
+    secrets.set('salt of the password', kept?.hash ?? '').set('address', kept?.email ?? '');
+    expect([...secrets.values()].filter((value) => value.length < 6)).toEqual([]);
     const refused = await assail(undefined);
     const asSomebody = await assail(token);
     expect(refused[400] ?? 0).toBeGreaterThan(50);

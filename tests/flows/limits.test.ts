@@ -205,6 +205,23 @@ describe('behind proxies that TRUST_PROXY names', () => {
     }
   });
 
+  it('[V15.3.4] a client is the same from every port, where a proxy writes that too', async () => {
+    const service = await startService({ settings: { TRUST_PROXY: '127.0.0.0/8', RATE_LIMIT_PER_IP: '9/hour', REDIS_URL: '' } });
+    try {
+      const left = async (ip: string) =>
+        Number(/"per-ip";r=(\d+)/.exec((await service.api({ ip }).get('/api/auth/me')).headers['ratelimit'] ?? '')?.[1]);
+      expect([await left('203.0.113.5:40000'), await left('203.0.113.5:40001'), await left('203.0.113.5')]).toEqual([8, 7, 6]);
+      expect([await left('[2001:db8::1]:443'), await left('2001:db8::2')]).toEqual([8, 7]);
+      expect(await left('203.0.113.6:40000')).toBe(8);
+      await tryLogin(service.api({ ip: '203.0.113.6:5678' }), { email: newEmail(), password: PASSWORD });
+      await tryLogin(service.api({ ip: 'x'.repeat(5000) }), { email: newEmail(), password: PASSWORD });
+      const events = await service.sql`select ip from audit_events where type = 'LOGIN_FAILED' order by id`;
+      expect(events.map(({ ip }) => ip)).toEqual(['203.0.113.6', 'unknown']);
+    } finally {
+      await service.stop();
+    }
+  });
+
   it('nobody else’s X-Forwarded-For counts', async () => {
     const service = await startService({ settings: { TRUST_PROXY: '10.1.2.3', RATE_LIMIT_PER_IP: '3/hour', REDIS_URL: '' } });
     try {

@@ -38,6 +38,30 @@ describe('signing out', () => {
     expect(await api.post('/api/auth/logout', {}, accessToken)).toMatchObject({ status: 204 });
   });
 
+  it('with the refresh token is not kept from it by an access token that has expired, or that nobody made', async () => {
+    for (const other of [null, 'a.b.c']) {
+      const { accessToken, refreshToken } = await signedInPerson(service);
+      clock.advance(15 * MINUTE);
+      expect(await api.post('/api/auth/logout', { refresh_token: refreshToken }, other ?? accessToken)).toMatchObject({ status: 204 });
+      expectProblem(await api.post('/api/auth/refresh', { refresh_token: refreshToken }), 'invalid-refresh-token');
+    }
+  });
+
+  it('with the access token is done, whatever stands beside it for a refresh token', async () => {
+    const { accessToken } = await signedInPerson(service);
+    expect(await api.post('/api/auth/logout', { refresh_token: 'lk_rt_x' }, accessToken)).toMatchObject({ status: 204 });
+    expectProblem(await api.get('/api/auth/me', accessToken), 'unauthenticated');
+  });
+
+  it('takes no cookie back for a token that is none', async () => {
+    const { accessToken } = await signedInPerson(service);
+    clock.advance(15 * MINUTE);
+    const headers = { cookie: '__Host-session=somebody', authorization: `Bearer ${accessToken}` };
+    const answer = await api.request('POST', '/api/auth/logout', { headers });
+    expectProblem(answer, 'unauthenticated');
+    expect(answer.headers['set-cookie']).toBeUndefined();
+  });
+
   it('ends this session only', async () => {
     const person = await signedInPerson(service);
     const other = await signIn(api, person);

@@ -5,7 +5,9 @@ import type { Username } from '#domain/username.ts';
 import type { OutboxMessage } from './outbox.ts';
 import type { NewTicket } from './tickets.ts';
 
-export type AccountStatus = 'active' | 'suspended' | 'deleted';
+/** What somebody who administers makes of an account. */
+export type AdministeredStatus = 'active' | 'suspended';
+export type AccountStatus = AdministeredStatus | 'deleted';
 
 export type Account = {
   id: string;
@@ -42,7 +44,7 @@ export type NewAccount = {
 };
 
 export type AccountEdits = {
-  status?: AccountStatus;
+  status?: AdministeredStatus;
   roles?: readonly Role[];
   displayName?: string | null;
   username?: Username | null;

@@ -242,6 +242,8 @@ export interface Writes extends Reads {
     clearFailures(identifierHashes: readonly Buffer[]): Promise<number>;
     /** Until the transaction ends, whoever else changes accounts of others waits here: first of all locks. */
     queueAdministration(): Promise<void>;
+    /** Likewise, whoever else takes this user name, in canonical form: before any account is locked. */
+    queueForName(username: string): Promise<void>;
     /** Locks these accounts, in the order of their ids. Those that are not there are left out. */
     lockAll(accountIds: readonly string[]): Promise<Account[]>;
     /** Whether an active account besides this one is an admin. Only told for sure in the queue of administration. */

@@ -5,7 +5,7 @@ import { parseEmail } from '#domain/email.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { parseUsername } from '#domain/username.ts';
 import { pageOf, readCursor } from '../cursor.ts';
-import { accountStatus, displayName, oneLine, pageFields, role, username } from '../fields.ts';
+import { accountStatus, administeredStatus, displayName, idInPath, oneLine, pageFields, role, username } from '../fields.ts';
 import { type Route, route } from '../route.ts';
 import { Method, User, userView } from '../views.ts';
 
@@ -29,7 +29,7 @@ function canonicalPrefix(typed: string): string {
   return parseEmail(typed)?.canonical ?? typed.toLowerCase();
 }
 
-export const userParams = z.strictObject({ id: z.uuid() });
+export const userParams = z.strictObject({ id: idInPath });
 
 export function administerUsersRoutes(use: ReturnType<typeof administerUsers>): Route[] {
   const common = { path: '/api/admin/users/{id}', tag: 'Administration', params: userParams } as const;
@@ -74,11 +74,12 @@ export function administerUsersRoutes(use: ReturnType<typeof administerUsers>): 
       ...common,
       method: 'PATCH',
       summary: 'Suspend or restore a user, or change the profile',
-      description: 'A suspension ends every session at once. The profile needs the permission users:write as well.',
+      description:
+        'A suspension ends every session at once. The profile needs the permission users:write as well. An account that its owner deleted stays so: 409.',
       access: { aal: 'aal2', permission: 'users:lock', stepUp: true },
       problems: ['not-found', 'forbidden', 'conflict', 'username-taken'],
       body: z
-        .strictObject({ status: accountStatus, display_name: displayName.nullable(), username: username.nullable() })
+        .strictObject({ status: administeredStatus, display_name: displayName.nullable(), username: username.nullable() })
         .partial()
         .refine((body) => Object.keys(body).length > 0, 'Say what to change.'),
       responses: { 200: { description: 'The user as it is now', schema: AdministeredUser } },

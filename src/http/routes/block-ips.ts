@@ -3,7 +3,7 @@ import type { blockIps } from '#application/block-ips.ts';
 import type { IpBlock } from '#application/ports/store.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { pageOf, readCursor } from '../cursor.ts';
-import { oneLine, pageFields, time } from '../fields.ts';
+import { idInPath, oneLine, pageFields, time } from '../fields.ts';
 import { type Route, route } from '../route.ts';
 import { instant } from '../views.ts';
 
@@ -86,7 +86,7 @@ export function blockIpsRoutes(use: ReturnType<typeof blockIps>): Route[] {
       summary: 'Remove a block',
       access: { aal: 'aal2', permission: 'ip-blocks:write', stepUp: true },
       problems: ['not-found'],
-      params: z.strictObject({ id: z.uuid() }),
+      params: z.strictObject({ id: idInPath }),
       responses: { 204: { description: 'It is gone' } },
       async handler({ params, principal, client }) {
         return (await use.remove(principal, params.id, client)) ?? { status: 204 };

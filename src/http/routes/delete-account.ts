@@ -16,9 +16,9 @@ export function deleteAccountRoutes(use: ReturnType<typeof deleteAccount>, keep:
       tag,
       summary: 'Delete the account',
       description:
-        'Every session ends, and nobody signs in any more. After ACCOUNT_DELETION_GRACE_DAYS it is erased; until then a mailed link keeps it.',
+        'Every session ends, and nobody signs in any more. After ACCOUNT_DELETION_GRACE_DAYS it is erased; until then a mailed link keeps it. The last active admin stays: 409.',
       access: { aal: 'aal1', stepUp: true },
-      problems: [],
+      problems: ['conflict'],
       responses: { 204: { description: 'Deleted' } },
       async handler({ principal, client }) {
         return (await use(principal, client)) ?? { status: 204, ...SESSION_OVER };

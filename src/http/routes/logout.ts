@@ -11,19 +11,20 @@ export function logoutRoute(use: ReturnType<typeof logout>) {
     path: '/api/auth/logout',
     tag: 'Signing in',
     summary: 'End this session',
-    description: 'With an access token as bearer, with the session cookie, or with the refresh token in the body. What has ended stays so.',
+    description:
+      'With an access token as bearer, with the session cookie, or with the refresh token in the body, whichever is still good. What has ended stays so.',
     access: 'public',
-    session: 'if-there',
+    session: 'if-live', // who signs out after a break sends an access token that has expired beside the refresh token
     problems: ['invalid-refresh-token'],
     body: z.strictObject({ refresh_token: refreshToken.optional() }).optional(),
     responses: { 204: { description: 'The session is gone' } },
-    async handler({ body, principal, client }) {
+    async handler({ body, principal, client, authorization }) {
       const given = body?.refresh_token;
-      const isAnybody = given !== undefined || principal !== null || client.sessionToken !== null;
+      const isAnybody = given !== undefined || principal !== null || (authorization === '' && client.sessionToken !== null);
       if (!isAnybody) return refuse('unauthenticated');
       if (principal !== null) await use({ caller: principal }, client);
       const outcome = given === undefined ? null : await use({ refreshToken: given }, client);
-      return isRefusal(outcome) ? outcome : { status: 204, ...SESSION_OVER };
+      return isRefusal(outcome) && principal === null ? outcome : { status: 204, ...SESSION_OVER };
     },
   });
 }

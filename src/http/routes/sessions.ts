@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { sessions } from '#application/sessions.ts';
 import { isRefusal } from '#domain/problems.ts';
+import { idInPath } from '../fields.ts';
 import { type Route, route } from '../route.ts';
 import { SessionView, sessionView } from '../views.ts';
 
@@ -25,7 +26,7 @@ export function sessionRoutes(use: ReturnType<typeof sessions>): Route[] {
       path: '/api/auth/sessions/{id}',
       summary: 'End one session',
       problems: ['not-found'],
-      params: z.strictObject({ id: z.uuid() }),
+      params: z.strictObject({ id: idInPath }),
       responses: { 204: { description: 'It is gone' } },
       async handler({ params, principal, client }) {
         const outcome = await use.end(principal.session, params.id, client);

@@ -6,13 +6,13 @@ import { UNNAMED_PASSKEY } from '#domain/passkeys.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { askerOf } from '../asker.ts';
 import { sessionCookies } from '../cookies.ts';
-import { credential, deviceName, passkeyName, preAuthToken, transport } from '../fields.ts';
+import { credential, deviceName, idInPath, passkeyName, preAuthToken, transport } from '../fields.ts';
 import { type Route, route } from '../route.ts';
 import { PasskeyView, passkeyView, SignInView, signInAnswer } from '../views.ts';
 
 const tag = 'Authenticators';
 const options = z.looseObject({ challenge: z.string() });
-const id = z.strictObject({ id: z.uuid() });
+const id = z.strictObject({ id: idInPath });
 const Registered = PasskeyView.extend({
   recovery_codes: z.array(z.string()).describe('with the first second factor of the account, shown this once; else empty'),
 }).meta({ id: 'RegisteredPasskey' });

@@ -54,5 +54,10 @@ function holds(sql: Handle, role: Role) {
 }
 
 function is(sql: Handle, status: AccountStatus) {
-  return status === 'active' ? sql`a.status = 'active'` : sql`a.status = 'suspended'`;
+  const conditions = {
+    active: sql`a.status = 'active'`,
+    suspended: sql`a.status = 'suspended'`,
+    deleted: sql`a.status = 'deleted'`,
+  };
+  return conditions[status];
 }

@@ -1,7 +1,7 @@
 import type { Writes } from '#application/ports/store.ts';
 import type { Handle } from './connect.ts';
 import { accountColumns } from './reads.ts';
-import { NAME_LOCKS } from './register.ts';
+import { lockName } from './register.ts';
 import { type AccountRow, accountOf, arrayOf } from './rows.ts';
 
 /** One lock for all who change accounts of others: "admins" as a number. */
@@ -9,7 +9,7 @@ const ADMINISTRATION = '107048236117875';
 
 type Verbs = Pick<
   Writes['accounts'],
-  'queueAdministration' | 'lockAll' | 'hasOtherAdmin' | 'lockByEmail' | 'create' | 'reclaim' | 'change'
+  'queueAdministration' | 'queueForName' | 'lockAll' | 'hasOtherAdmin' | 'lockByEmail' | 'create' | 'reclaim' | 'change'
 >;
 
 /** The verbs on accounts of others. They are rare: to let them wait for each other is the simplest way to keep the last admin. */
@@ -17,6 +17,9 @@ export function administrationWrites(sql: Handle): Verbs {
   return {
     async queueAdministration() {
       await sql`select pg_advisory_xact_lock(${ADMINISTRATION}::bigint)`;
+    },
+    async queueForName(username) {
+      await lockName(sql, username);
     },
     async lockAll(accountIds) {
       const rows = await sql<AccountRow[]>`
@@ -51,8 +54,6 @@ export function administrationWrites(sql: Handle): Verbs {
     },
     async change(accountId, { status, roles, displayName, username }, at) {
       const name = username?.canonical ?? null;
-      // As registrations do: those who want one name queue for it, so that it is free or taken and never both.
-      if (name !== null) await sql`select pg_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint))`;
       const [row] = await sql<(AccountRow & { is_free: boolean })[]>`
         with free as (
           select not exists (select from accounts where username_canonical = ${name} and id <> ${accountId})
@@ -60,7 +61,6 @@ export function administrationWrites(sql: Handle): Verbs {
         ), changed as (
           update accounts a set updated_at = ${at},
             status = coalesce(${status ?? null}::text, a.status),
-            erase_at = case when ${status !== undefined} then null else a.erase_at end,
             roles = coalesce(${roles === undefined ? null : arrayOf(roles)}::text::text[], a.roles),
             display_name = case when ${displayName !== undefined} then ${displayName ?? null}::text else a.display_name end,
             username = case when ${username !== undefined} then ${username?.given ?? null}::text else a.username end,

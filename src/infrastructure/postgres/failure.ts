@@ -23,6 +23,7 @@ const BROKEN = new Set([
 const LATE = new Set([
   '57014', // statement_timeout
   '55P03', // lock_timeout
+  '40P01', // deadlock_detected: of those who wait for each other it lets one go
 ]);
 
 /** It is there, and cannot do what it is asked for: what we ask is not at fault, and works again when its operator has seen to it. */

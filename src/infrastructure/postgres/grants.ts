@@ -16,6 +16,8 @@ export async function grantServiceRights(address: DatabaseAddress, role: string)
     await sql.begin(async (tx) => {
       const to = tx(role);
       await tx`grant usage on schema public to ${to}`;
+      // PostgreSQL 14 lets everybody make tables and functions there, which who owns the schema can end.
+      await tx`revoke create on schema public from public`;
       for (const name of await tables(tx)) {
         const beside = AUDIT_RIGHTS[name];
         if (name === 'schema_migrations') await tx`grant select on ${tx(name)} to ${to}`;

@@ -7,7 +7,7 @@ import { dueAtOnce, record } from './parts.ts';
 /** Two registrations that meet see each other at the latest the second time; more is for what nobody thought of. */
 const MOST_TRIES = 5;
 /** Sets these advisory locks apart from others: the seed of the name's hash. */
-export const NAME_LOCKS = 2;
+const NAME_LOCKS = 2;
 
 /**
  * A registration as one statement, see HotPaths.register. The name is asked about before the address: a taken name answers

@@ -69,7 +69,14 @@ async function serverWith(limiter: RateLimiter, given: RateLimits = limits) {
     at('GET', '/health', {}),
   ];
   const csrf = csrfOf({ csrfTokens: csrfTokens(Buffer.alloc(32)), cookies, ownOrigins: [] });
-  mount(app, routes, { access: { identifyIfThere: nobody, guard: nobody }, services: nobody, csrf, cookies, limits: edge, issuer });
+  mount(app, routes, {
+    access: { identifyIfThere: nobody, identifyIfLive: nobody, guard: nobody },
+    services: nobody,
+    csrf,
+    cookies,
+    limits: edge,
+    issuer,
+  });
   installNotFound(app, { issuer, limits: edge, methodsOf: () => [] });
   const origin = await app.listen({ host: '127.0.0.1', port: 0 });
   const agent = new Agent({ keepAlive: true });
