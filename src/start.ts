@@ -19,7 +19,7 @@ export type Running = {
   stop(): Promise<void>;
 };
 
-/** Starts everything in its order: database, migrations, service, socket. What was started before a failure is ended. */
+/** Starts everything in its order: database, migrations, service, socket. The database server is ended when a later one fails; the process that ends ends the rest. */
 export async function start(config: Config): Promise<Running> {
   const { log, tracing } = await openTelemetry(config);
   warnOfWeakness(config, log);

@@ -40,13 +40,13 @@ export function secondFactorThrottle(needs: Needs<'store' | 'secrets' | 'courier
       return { isLocking: tried.count % perLock === 0, failuresBefore: tried.count - 1 };
     },
 
-    /** Judges a try that was counted. One that nobody could judge is taken back: an outage locks nobody out who has the factor. */
+    /** Judges a try that was counted. One that nobody could judge is taken back, as long as the counts themselves can be reached. */
     async judged<T>(accountId: string, { isLocking, failuresBefore }: Try, judge: () => Promise<T>): Promise<T> {
       try {
         return await judge();
       } catch (error) {
         const lane = { ...keyOf(accountId), failures: failuresBefore + 1, lockedUntil: null, isRefused: false, isLocking };
-        await store.transaction((tx) => tx.throttles.takeBack({ lanes: [lane], lockedUntil: null, isWithheld: false }));
+        await store.transaction((tx) => tx.throttles.takeBack({ lanes: [lane], lockedUntil: null, isWithheld: false })).catch(() => {});
         throw error;
       }
     },

@@ -62,7 +62,7 @@ function problemsPage(): string {
     GENERATED,
     '',
     'Every error is `application/problem+json` (RFC 9457). `type` ends in the code; `instance` is the request id; bad input carries',
-    '`errors: [{pointer, detail}]` with JSON Pointers into the body. A code never changes its meaning.',
+    '`errors: [{pointer, detail}]` with JSON Pointers into the body, `/query/…` and `/path/…` for the URL. A code never changes its meaning.',
     '',
     '| code | status | title |',
     '|---|---|---|',

@@ -34,7 +34,7 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
-/** One bad field: `pointer` is a JSON Pointer (RFC 6901) into the request body. */
+/** One bad field: `pointer` is a JSON Pointer (RFC 6901) into the request body; `/query/…` and `/path/…` stand for parts of the URL. */
 export type FieldFault = { pointer: string; detail: string };
 
 /**

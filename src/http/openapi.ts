@@ -197,7 +197,10 @@ function problemSchema(issuer: string): Json {
         items: {
           type: 'object',
           required: ['pointer', 'detail'],
-          properties: { pointer: { type: 'string', description: 'JSON Pointer (RFC 6901) into the body' }, detail: { type: 'string' } },
+          properties: {
+            pointer: { type: 'string', description: 'JSON Pointer (RFC 6901) into the body; /query/… and /path/… for the URL' },
+            detail: { type: 'string' },
+          },
         },
       },
     },

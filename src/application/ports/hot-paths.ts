@@ -140,7 +140,7 @@ export interface HotPaths {
 
   /**
    * A reset or verification link, the mail with it and the audit event in one statement, whether or not the address has
-   * an account. Open tickets of the same purpose are used up. @returns whether a mail was queued
+   * an account. Open tickets to reset a password are used up, those that confirm an address are not. @returns whether a mail was queued
    */
   sendLink(input: {
     email: Email;
