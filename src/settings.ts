@@ -41,6 +41,12 @@ const certificates = z
   .max(1_000_000)
   .regex(/^\s*(#.*\s+)*-----BEGIN CERTIFICATE-----/, 'give certificates as PEM');
 const flag = z.enum(['true', 'false'], 'give true or false').transform((value) => value === 'true');
+const hostName = z
+  .string()
+  .regex(
+    /^([a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])$/i,
+    'give host names such as auth.example.com',
+  );
 const list = z.string().transform((value) =>
   value
     .split(',')
@@ -58,12 +64,38 @@ const origin = z
   .refine(isOrigin, 'give an origin such as https://auth.example.com, without a path')
   .transform((value) => value.replace(/\/$/, ''));
 const url = (...protocols: string[]) =>
-  z
-    .string()
-    .refine(
-      (value) => URL.canParse(value) && protocols.includes(new URL(value).protocol),
-      `give a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
-    );
+  z.string().superRefine((value, context) => {
+    const fault = faultOfUrl(value, protocols);
+    if (fault !== null) context.addIssue(fault);
+  });
+
+/** @returns what is wrong, without a word of the value: it may hold a password */
+function faultOfUrl(value: string, protocols: readonly string[]): string | null {
+  if (!protocols.some((protocol) => value.toLowerCase().startsWith(protocol))) {
+    const beginnings = protocols.map((protocol) => (protocol === 'mailto:' ? protocol : `${protocol}//`));
+    return `give a URL that begins with ${beginnings.join(' or ')}`;
+  }
+  const isReadable = URL.canParse(value) && isPercentEncoded(new URL(value));
+  return isReadable
+    ? null
+    : 'the URL cannot be read: in a password write % # / ? @ : as %25 %23 %2F %3F %40 %3A, and give a port up to 65535';
+}
+
+function isPercentEncoded({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(`${username}${password}`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** One that names its server or, as libpq has it, a folder with a socket: without either the drivers guess one. */
+const databaseUrl = url('postgres:', 'postgresql:').refine((value) => {
+  if (!URL.canParse(value)) return true; // said already
+  const { hostname, searchParams } = new URL(value);
+  return hostname !== '' || searchParams.has('host');
+}, 'name the server, as postgres://user:password@host:5432/database');
 
 /** The time meant: of a day, its end in UTC. */
 function endOf(value: string): Date {
@@ -105,7 +137,7 @@ export const SETTINGS = {
   CORS_ORIGINS: { describe: 'comma-separated origins whose pages may call', schema: list.pipe(z.array(origin)), default: '' },
   ALLOWED_HOSTS: {
     describe: 'comma-separated host names served (default: that of ISSUER; in development localhost too)',
-    schema: list,
+    schema: list.pipe(z.array(hostName)),
     default: '',
   },
   TRUST_PROXY: {
@@ -123,7 +155,7 @@ export const SETTINGS = {
 
   DATABASE_URL: {
     describe: 'PostgreSQL 14 to 18 (default outside production: an embedded PostgreSQL 18 in DATA_DIR)',
-    schema: url('postgres:', 'postgresql:'),
+    schema: databaseUrl,
     secret: true,
     production: 'required',
   },
@@ -157,7 +189,11 @@ export const SETTINGS = {
   },
   FERNET_KEY: {
     describe: 'comma-separated keys for secrets that must be read again (TOTP): the first encrypts, all decrypt',
-    schema: list.pipe(z.array(z.string().refine((key) => parseFernetKey(key) !== undefined, 'give 32 bytes in base64url each')).min(1)),
+    schema: list.pipe(
+      z
+        .array(z.string().refine((key) => parseFernetKey(key) !== undefined, 'give 32 bytes in base64url each'))
+        .min(1, 'give one key at least'),
+    ),
     secret: true,
     production: 'required',
   },
@@ -337,7 +373,7 @@ export const SETTINGS = {
   },
   METRICS_TOKEN: {
     describe: 'the bearer token that opens /metrics on PORT; at least 16 characters (default: it is not there)',
-    schema: text.min(16),
+    schema: z.string().min(16, 'give at least 16 random characters').max(4096),
     secret: true,
   },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
@@ -372,7 +408,7 @@ export const SETTINGS = {
   },
   AUDIT_ARCHIVE_URL: {
     describe: 'where older months go: file:///folder or s3://bucket/prefix (default: nowhere, they stay)',
-    schema: url('file:', 's3:'),
+    schema: url('file:', 's3:').refine((value) => !/^file:\/\/[^/]/i.test(value), 'give the whole path of a folder: file:///var/audit'),
   },
   AUDIT_STDOUT: {
     describe: 'true: the worker prints each audit event as a line of JSON (ECS), at least once',

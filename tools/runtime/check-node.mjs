@@ -5,7 +5,7 @@ const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 24 || (major === 24 && minor < 16)) {
   console.error(
     `Latchkey needs Node 24.16 or newer; this is ${process.versions.node}.\n` +
-      'Use "npm start" (it brings its own Node 24 on Linux x64) or install Node 24 from https://nodejs.org.',
+      'Run "npm ci", which brings a Node 24 on Linux x64, and then "npm start"; or install Node 24 from https://nodejs.org.',
   );
   process.exit(1);
 }

@@ -47,7 +47,8 @@ type Pool = Sql & { close(): Promise<void> };
 export function connect(address: DatabaseAddress, options: postgres.Options<Record<string, never>> = {}): Sql {
   const all = { onnotice: () => {}, fetch_types: false, prepare: false, ...options };
   if ('url' in address) return postgres(address.url, all);
-  return postgres({ ...all, host: address.socketDirectory, username: address.user, database: address.database });
+  // The port is part of the socket's name. What is not said here postgres.js would take from PGPORT, which is for other servers.
+  return postgres({ ...all, host: address.socketDirectory, port: 5432, username: address.user, database: address.database });
 }
 
 /**

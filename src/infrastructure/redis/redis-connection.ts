@@ -23,7 +23,7 @@ export type RedisSettings = Partial<Omit<RedisAddress, 'url'>> & {
   isOptional: boolean;
   /** The key that readiness writes; among those that this service may write. */
   probeKey?: string;
-  /** Tells the operator of an outage, at most once in 10 s. Errors of ioredis carry an address, never a password. */
+  /** Tells the operator of an outage, at most once in 10 s. Errors of ioredis carry the command that failed, AUTH too: only `loggedError` may print them. */
   onError: (error: unknown) => void;
 };
 
