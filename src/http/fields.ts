@@ -23,8 +23,11 @@ export const oneLine = (longest: number) =>
     .max(longest)
     .regex(/^[^\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+$/u, 'It must be one line of text, without control characters.');
 
-/** Something to be seen: letters of Hangul that fill, and the empty cell of Braille, show nothing. */
-const VISIBLE = /(?![\p{Default_Ignorable_Code_Point}\u2800])[\p{L}\p{N}\p{P}\p{S}]/u;
+/**
+ * Something to be seen: letters of Hangul that fill, and the empty cell of Braille, show nothing. Half a surrogate pair is left to
+ * those who refuse it by its name.
+ */
+const VISIBLE = /(?![\p{Default_Ignorable_Code_Point}\u2800])[\p{L}\p{N}\p{P}\p{S}\p{Cs}]/u;
 
 export const displayName = oneLine(100).regex(VISIBLE, 'It must have a character that can be seen.');
 
