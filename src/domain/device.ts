@@ -29,12 +29,14 @@ const PROGRAMS = new Map([
   ['apache-httpclient', 'Java'],
   ['okhttp', 'an Android app'],
   ['dart', 'a Flutter app'],
-  ['cfnetwork', 'an iOS app'],
   ['axios', 'Node.js'],
   ['node', 'Node.js'],
   ['undici', 'Node.js'],
   ['postmanruntime', 'Postman'],
 ]);
+
+/** What the system's own library says behind the name of the app: `Acme/12 CFNetwork/1494.0.7 Darwin/23.4.0`. */
+const APPLE_LIBRARY = /\bCFNetwork\b/i;
 
 const OTHER = 'another program';
 
@@ -47,6 +49,7 @@ export function deviceKind(userAgent: string | null): string {
   const browser = BROWSERS.find(([mark]) => mark.test(userAgent))?.[1];
   const system = SYSTEMS.find(([mark]) => mark.test(userAgent))?.[1];
   if (browser !== undefined) return system === undefined ? browser : `${browser} on ${system}`;
+  if (APPLE_LIBRARY.test(userAgent)) return 'an iOS app';
   const [word = ''] = /^[A-Za-z-]{1,32}/.exec(userAgent) ?? [];
   return PROGRAMS.get(word.toLowerCase()) ?? OTHER;
 }

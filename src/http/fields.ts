@@ -12,15 +12,24 @@ export const email = z
 
 export const username = z.string().max(32).regex(USERNAME, 'Use 3 to 32 letters, digits and single . _ - between them.');
 
-/** One line of text for people: no control characters, so that no mail header or log line can be broken (ASVS 1.3.3). */
+/**
+ * One line of text for people: no control characters, so that no mail header or log line can be broken (ASVS 1.3.3), and none that
+ * turns the direction of what stands behind it (UTS 55). Joiners and direction marks stay: emoji, Arabic, Hebrew, Persian need them.
+ */
 export const oneLine = (longest: number) =>
   z
     .string()
     .min(1)
     .max(longest)
-    .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'It must be one line of text.');
+    .regex(/^[^\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+$/u, 'It must be one line of text, without control characters.');
 
-export const displayName = oneLine(100);
+/**
+ * Something to be seen: letters of Hangul that fill, and the empty cell of Braille, show nothing. Half a surrogate pair is left to
+ * those who refuse it by its name.
+ */
+const VISIBLE = /(?![\p{Default_Ignorable_Code_Point}\u2800])[\p{L}\p{N}\p{P}\p{S}\p{Cs}]/u;
+
+export const displayName = oneLine(100).regex(VISIBLE, 'It must have a character that can be seen.');
 
 const YEAR_10000_MS = Date.UTC(10_000, 0);
 

@@ -31,6 +31,10 @@ const AGENTS: [string, string][] = [
   ['curl/8.14.1', 'curl'],
   ['python-requests/2.32.5', 'Python'],
   ['Go-http-client/2.0', 'Go'],
+  ['Acme/12 CFNetwork/1494.0.7 Darwin/23.4.0', 'an iOS app'],
+  ['CFNetwork/1494.0.7', 'an iOS app'],
+  ['My%20App/1 (unknown version) CFNetwork/1494.0.7 Darwin/23.4.0', 'an iOS app'],
+  ['NotCFNetworking/1.0', 'another program'],
   ['', 'another program'],
 ];
 

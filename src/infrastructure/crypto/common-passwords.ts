@@ -2,8 +2,12 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { CommonPasswords } from '#application/ports/services.ts';
 
-/** The common passwords of at least 8 characters, lower-cased (ASVS 6.2.4); where they come from: common-passwords.md. */
+/**
+ * The common passwords, lower-cased (ASVS 6.2.4); where they come from: common-passwords.md. Those of fewer than 8 characters
+ * are there for what people add to them: `Summer2024`.
+ */
 export function loadCommonPasswords(): CommonPasswords {
-  const words = readFileSync(path.join(import.meta.dirname, 'common-passwords.txt'), 'utf8').split('\n');
+  const lists = ['common-passwords.txt', 'common-passwords-short.txt'];
+  const words = lists.flatMap((list) => readFileSync(path.join(import.meta.dirname, list), 'utf8').split('\n'));
   return new Set(words.filter((word) => word !== ''));
 }

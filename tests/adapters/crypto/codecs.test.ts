@@ -129,4 +129,10 @@ describe('password hashing', () => {
     for (const common of ['password123', 'qwertyuiop', 'iloveyou', '12345678', 'baseball']) expect(list.has(common), common).toBe(true);
     expect(list.has('nine quiet rivers')).toBe(false);
   });
+
+  it('has the shorter words that people add to, and none that is mostly digits [V6.2.4]', () => {
+    const list = loadCommonPasswords() as Set<string>;
+    for (const word of ['welcome', 'summer', 'winter', 'admin', 'test', 'changeme', 'qwerty']) expect(list.has(word), word).toBe(true);
+    expect([...list].filter((word) => [...word].length < 8 && !/\p{L}{4}/u.test(word))).toEqual([]);
+  });
 });
