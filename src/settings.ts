@@ -45,7 +45,7 @@ const hostName = z
   .string()
   .regex(
     /^([a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])$/i,
-    'give host names such as auth.example.com',
+    'give host names such as auth.example.com, without https:// or a path',
   );
 const list = z.string().transform((value) =>
   value
@@ -78,7 +78,7 @@ function faultOfUrl(value: string, protocols: readonly string[]): string | null 
   const isReadable = URL.canParse(value) && isPercentEncoded(new URL(value));
   return isReadable
     ? null
-    : 'the URL cannot be read: in a password write % # / ? @ : as %25 %23 %2F %3F %40 %3A, and give a port up to 65535';
+    : 'the URL cannot be read: a password in it is percent-encoded (% # / ? @ : are %25 %23 %2F %3F %40 %3A), and a port up to 65535';
 }
 
 function isPercentEncoded({ username, password }: URL): boolean {
@@ -192,7 +192,7 @@ export const SETTINGS = {
     schema: list.pipe(
       z
         .array(z.string().refine((key) => parseFernetKey(key) !== undefined, 'give 32 bytes in base64url each'))
-        .min(1, 'give one key at least'),
+        .min(1, 'give at least one key'),
     ),
     secret: true,
     production: 'required',

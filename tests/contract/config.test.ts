@@ -77,6 +77,35 @@ function mistakes(environment: Environment): string {
 }
 
 describe('the settings', () => {
+  it.each([
+    ['DATABASE_URL', 'mysql://auth@db/auth', 'begins with postgres:// or postgresql://'],
+    ['DATABASE_URL', 'postgres://auth:pa#ss@db/auth', 'percent-encoded'],
+    ['DATABASE_URL', 'postgres://auth:pa/ss@db/auth', 'percent-encoded'],
+    ['DATABASE_URL', 'postgres://auth:pa%ss@db/auth', 'percent-encoded'],
+    ['DATABASE_URL', 'postgres://db:99999/auth', 'a port up to 65535'],
+    ['DATABASE_URL', 'postgres://', 'name the server'],
+    ['ALLOWED_HOSTS', 'https://auth.example.com/', 'without https:// or a path'],
+    ['ALLOWED_HOSTS', '*', 'without https:// or a path'],
+    ['AUDIT_ARCHIVE_URL', 'file://audit/here', 'the whole path of a folder'],
+    ['EMAILS_SUPPORT_URL', 'support@example.com', 'https:// or mailto:'],
+    ['METRICS_TOKEN', 'short', 'at least 16 random characters'],
+    ['FERNET_KEY', ',', 'at least one key'],
+  ])('say of %s=%s what would be right', (name, value, hint) => {
+    const said = mistakes({ [name]: value });
+    expect(said).toContain(name);
+    expect(said).toContain(hint);
+    if (value.includes('auth')) expect(said).not.toContain(value);
+  });
+
+  it.each([
+    ['DATABASE_URL', 'postgres://auth:p%23%2F%25@db.internal:5433/auth?sslmode=require'],
+    ['DATABASE_URL', 'postgresql:///auth?host=/var/run/postgresql'],
+    ['ALLOWED_HOSTS', 'auth.example.com, localhost,[::1],10.0.0.7,my_service'],
+    ['AUDIT_ARCHIVE_URL', 'file:///var/audit'],
+  ])('take %s=%s', (name, value) => {
+    expect(mistakes({ [name]: value })).toBe('');
+  });
+
   it('for traces are checked, and a key for the collector is never shown', () => {
     expect(loadConfig({}).OTEL_TRACES_SAMPLER_ARG).toBe(1);
     expect(loadConfig({}).OTEL_EXPORTER_OTLP_ENDPOINT).toBeUndefined();
