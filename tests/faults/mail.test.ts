@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type TestDatabase, testDatabase } from '#tests/support/database.ts';
 import { type MailServer, type MailServerOptions, mailServer, selfSigned } from '#tests/support/mail-server.ts';
@@ -113,6 +114,15 @@ describe('a process that is killed', () => {
     await register(ending);
     await until('the mail is on its way', () => server.received.length === 1);
     const ended = ending.stop();
+    await until('its port is closed', () =>
+      fetch(`${ending.origin}/health/live`).then(
+        (answer) => answer.bytes().then(() => false),
+        () => true,
+      ),
+    );
+    // That it waits shows from outside only by its not ending: without the mail it would be gone within milliseconds.
+    await Promise.race([ended, delay(1000)]);
+    expect(ending.child.exitCode).toBeNull();
     held.resolve(undefined);
     await ended;
     expect(await database.sql`select attempts, sent_at is not null as sent from outbox`).toMatchObject([{ attempts: 1, sent: true }]);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { type PrivateRedis, privateRedis } from '#tests/adapters/limiter/private-redis.ts';
 import { type Answer, expectProblem } from '#tests/support/api.ts';
 import { newEmail, OTHER_PASSWORD, PASSWORD, type SignedIn, signedInPerson, signIn, tokensOf, tryLogin } from '#tests/support/people.ts';
+import { type PrivateRedis, privateRedis } from '#tests/support/redis-servers.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 import { timed } from '#tests/support/timed.ts';
 import { until } from '#tests/support/until.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventOf, holderOf, withoutAdmins } from '#tests/support/admins.ts';
-import { type Answer, expectProblem, tally } from '#tests/support/api.ts';
+import { expectProblem, tally } from '#tests/support/api.ts';
 import { heldUp } from '#tests/support/held-up.ts';
 import {
   newEmail,
@@ -202,7 +202,7 @@ describe('administration', () => {
     ] as const;
     for (const [code, happens] of meanwhile) {
       const [answer] = await heldUp(service, person.id, [suspend], () => happens);
-      expectProblem(answer as Answer, code);
+      expectProblem(answer, code);
       await sql`update sessions set acr = 'aal2' where id = ${admin.sessionId}`;
     }
     expect((await api.get('/api/auth/me', person.accessToken)).status).toBe(200);

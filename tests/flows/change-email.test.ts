@@ -93,7 +93,7 @@ describe('asking for another e-mail address', () => {
     const [answer] = await heldUp(service, person.id, [() => ask(person, address)], async (tx) => {
       await tx`update sessions set revoked_at = now() where account_id = ${person.id}`;
     });
-    if (answer) expectProblem(answer, 'unauthenticated');
+    expectProblem(answer, 'unauthenticated');
     expect(await mail.to(address)).toEqual([]);
   });
 

@@ -111,7 +111,7 @@ describe('a user name', () => {
     const [answer] = await heldUp(service, person.id, [() => change(person, { username: newUsername() })], async (tx) => {
       await tx`update accounts set status = 'suspended' where id = ${person.id}`;
     });
-    if (answer) expectProblem(answer, 'unauthenticated');
+    expectProblem(answer, 'unauthenticated');
     expect(await sql`select username from accounts where id = ${person.id}`).toEqual([{ username: person.username }]);
   });
 });

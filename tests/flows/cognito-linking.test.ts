@@ -159,7 +159,9 @@ describe('a sign-in at Cognito', () => {
   it('locks nobody’s account here by a name that somebody else has at the pool', async () => {
     const person = await verifiedPerson(service);
     const wrong = { identifier: person.username, password: 'wrong', provider: 'cognito' };
-    for (let tries = 0; tries < 6; tries++) await service.api().post('/api/auth/login', wrong);
+    const answers = [];
+    for (let tries = 0; tries < 6; tries++) answers.push(await service.api().post('/api/auth/login', wrong));
+    expect(tally(answers)).toEqual({ 'invalid-credentials': 5, 'account-locked': 1 });
     tokensOf(await service.api().post('/api/auth/login', { username: person.username, password: PASSWORD }));
   });
 

@@ -65,7 +65,7 @@ describe('an enrolment', () => {
     const finish = await begin(person);
     const endSessions = (tx: TransactionSql) => tx`update sessions set revoked_at = ${service.clock.now()} where account_id = ${person.id}`;
     const [answer] = await heldUp(service, person.id, [finish], endSessions);
-    expectProblem(answer as Answer, 'unauthenticated');
+    expectProblem(answer, 'unauthenticated');
     expect(await traces(person.id)).toEqual({ factors: 0, codes: 0, events: 0 });
     expect((await tryLogin(service.api(), person)).body.status).toBe('authenticated');
   });
@@ -98,7 +98,7 @@ describe('a sensitive change', () => {
     const enrol = (tx: TransactionSql) => tx`insert into totp_authenticators (id, account_id, session_id, secret, created_at, activated_at)
         values (${app.id}, ${person.id}, ${person.sessionId}, 'x', ${app.at}, ${app.at})`;
     const [answer] = await heldUp(service, person.id, [askForCodes], enrol);
-    expectProblem(answer as Answer, 'insufficient-user-authentication');
+    expectProblem(answer, 'insufficient-user-authentication');
   });
 });
 

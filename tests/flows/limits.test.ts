@@ -1,9 +1,9 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { type PrivateRedis, privateRedis } from '#tests/adapters/limiter/private-redis.ts';
 import { expectProblem, tally, visible } from '#tests/support/api.ts';
 import { browsingPerson } from '#tests/support/cookie-client.ts';
 import { newEmail, PASSWORD, type SignedIn, signedInPerson, signIn, tryLogin, verifiedPerson } from '#tests/support/people.ts';
+import { type PrivateRedis, privateRedis } from '#tests/support/redis-servers.ts';
 import { enrolPhone, nextCode, personWithTotp, preAuthOf, verifyMfa, wrongCode } from '#tests/support/second-factors.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 

@@ -286,7 +286,11 @@ describe('wrong second factors', () => {
   it('[V6.1.1] never lock the password', async () => {
     const person = await personWithTotp(service);
     const wrong = wrongCode(service, person.secret);
-    for (let failures = 0; failures < 12; failures++) await verifyMfa(service.api(), await preAuthOf(service.api(), person), 'totp', wrong);
+    const answers = [];
+    for (let failures = 0; failures < 12; failures++) {
+      answers.push(await verifyMfa(service.api(), await preAuthOf(service.api(), person), 'totp', wrong));
+    }
+    expect(tally(answers)).toEqual({ 'invalid-code': 10, 'account-locked': 2 });
     expect((await tryLogin(service.api(), person)).body.status).toBe('mfa_required');
   });
 
@@ -294,7 +298,9 @@ describe('wrong second factors', () => {
     const person = await personWithTotp(service);
     for (let round = 0; round < 3; round++) {
       const preAuth = await preAuthOf(service.api(), person);
-      for (let failures = 0; failures < 4; failures++) await verifyMfa(service.api(), preAuth, 'recovery_code', 'wrong');
+      for (let failures = 0; failures < 4; failures++) {
+        expectProblem(await verifyMfa(service.api(), preAuth, 'recovery_code', 'wrong'), 'invalid-code');
+      }
       tokensOf(await verifyMfa(service.api(), preAuth, 'totp', nextCode(service, person)));
     }
   });

@@ -161,7 +161,7 @@ describe('registering a passkey', () => {
     const end = (tx: TransactionSql) =>
       tx`update sessions set revoked_at = ${clock.now()}, revoked_reason = 'ended-by-user' where id = ${person.sessionId}`;
     const [answer] = await heldUp(service, person.id, [() => register(person, credential)], end);
-    expectProblem(answer as Answer, 'unauthenticated');
+    expectProblem(answer, 'unauthenticated');
     expect(await sql`select from passkeys where account_id = ${person.id}`).toEqual([]);
   });
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { startEmbeddedPostgres } from '#infrastructure/embedded/embedded-postgres.ts';
 import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
-import { privateRedis } from '#tests/adapters/limiter/private-redis.ts';
+import { privateRedis } from './redis-servers.ts';
 
 /**
  * Real servers for the tests: those of the environment (TEST_DATABASE_URL, TEST_REDIS_URL), else containers, else the

@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -17,6 +16,7 @@ import {
   VerifySoftwareTokenCommand,
 } from '@aws-sdk/client-cognito-identity-provider';
 import type { Environment } from '#src/config.ts';
+import { freePort } from './free-port.ts';
 import { totpCode } from './totp.ts';
 import { until } from './until.ts';
 
@@ -75,11 +75,11 @@ export async function cognitoLocal(): Promise<CognitoLocal> {
   };
 }
 
-/** The issuer of its tokens names its port, so one is chosen beforehand; another when that is taken. */
+/** The issuer of its tokens names its port, so one is chosen beforehand; another when somebody else's tests take it meanwhile. */
 async function started(folder: string): Promise<{ child: ChildProcess; endpoint: string }> {
   const program = path.join(path.dirname(fileURLToPath(import.meta.resolve('cognito-local'))), 'bin/start.js');
   for (let tries = 1; ; tries++) {
-    const port = randomInt(20_000, 30_000);
+    const port = await freePort();
     const env = { PATH: process.env['PATH'], PORT: String(port), HOST: '127.0.0.1' };
     const child = spawn(process.execPath, [program], { cwd: folder, env, stdio: 'ignore' });
     const endpoint = `http://127.0.0.1:${port}`;

@@ -3,16 +3,19 @@ import type { Answer } from './api.ts';
 import type { TestService } from './service.ts';
 import { until } from './until.ts';
 
+/** One to each request, and so as many. */
+type AnswersTo<Sends> = { -readonly [Each in keyof Sends]: Answer };
+
 /**
  * Sends requests, holds each of them up where it takes the account's row, and lets all of them go on at once.
  * @param meanwhile is done before they go on
  */
-export async function heldUp(
+export async function heldUp<const Sends extends readonly (() => Promise<Answer>)[]>(
   { sql }: TestService,
   accountId: string,
-  send: (() => Promise<Answer>)[],
+  send: Sends,
   meanwhile: (tx: TransactionSql) => Promise<unknown> = async () => {},
-): Promise<Answer[]> {
+): Promise<AnswersTo<Sends>> {
   let answers: Promise<Answer[]> = Promise.resolve([]);
   await sql.begin(async (tx) => {
     await tx`select from accounts where id = ${accountId} for update`;
@@ -23,5 +26,5 @@ export async function heldUp(
     });
     await meanwhile(tx);
   });
-  return await answers;
+  return (await answers) as AnswersTo<Sends>;
 }

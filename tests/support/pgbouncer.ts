@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 
 export type PgBouncer = {
@@ -23,7 +24,7 @@ export type PgBouncer = {
 export async function pgbouncer(server: DatabaseAddress, poolSize: number): Promise<PgBouncer> {
   const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-pgbouncer-'));
   chmodSync(folder, 0o755); // it does not run as root, and becomes nobody instead
-  const port = 20_000 + Math.floor(Math.random() * 10_000);
+  const port = await freePort();
   const config = path.join(folder, 'pgbouncer.ini');
   const options = [
     '[databases]',

@@ -3,14 +3,19 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 
-/** A redis-server with options of the test; what it writes goes with it. */
-export type RedisServer = { port: number; kill(): Promise<void>; stop(): Promise<void> };
+/** A redis-server while it runs; needs `redis-server` (or REDIS_SERVER, a Valkey for example) on PATH. */
+export type RunningRedis = {
+  /** SIGSTOP: connections stay open, nothing answers. */
+  freeze(): void;
+  thaw(): void;
+  kill(): Promise<void>;
+};
 
-/** @param options as redis-server takes them, of the port that it gets @returns null when it does not start, on a taken port for one */
-async function launch(port: number, options: readonly string[]): Promise<RedisServer | null> {
-  const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-redis-'));
+/** @param options as redis-server takes them, its port among them @returns null when it does not start, on a taken port for one */
+async function launch(folder: string, options: readonly string[]): Promise<RunningRedis | null> {
   const all = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, ...options];
   const child: ChildProcess = spawn(process.env['REDIS_SERVER'] ?? 'redis-server', all, { stdio: ['ignore', 'pipe', 'inherit'] });
   const isReady = await new Promise<boolean>((resolve, reject) => {
@@ -18,28 +23,70 @@ async function launch(port: number, options: readonly string[]): Promise<RedisSe
     child.once('exit', () => resolve(false));
     child.stdout?.on('data', (text) => String(text).includes('eady to accept connections') && resolve(true));
   });
-  const kill = async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+  if (!isReady) return null;
+  return {
+    freeze: () => void child.kill('SIGSTOP'),
+    thaw: () => void child.kill('SIGCONT'),
+    async kill() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
   };
-  const stop = async () => {
-    await kill();
-    rmSync(folder, { recursive: true, force: true });
-  };
-  if (isReady) return { port, kill, stop };
-  await stop();
-  return null;
 }
+
+/** On a port that the test chose, in a folder of its own. @throws when it does not start */
+export async function startRedis(folder: string, options: readonly string[]): Promise<RunningRedis> {
+  const running = await launch(folder, options);
+  if (running === null) throw new Error('redis-server does not start');
+  return running;
+}
+
+/** A redis-server with options of the test; what it writes goes with it. */
+export type RedisServer = RunningRedis & {
+  port: number;
+  /** After it was killed: on the same port, with nothing remembered. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+};
 
 /** On any port; above it by 10,000 a node of a cluster opens another, which stays below the ephemeral ones too. */
 export async function redisServer(optionsFor: (port: number) => readonly string[]): Promise<RedisServer> {
-  for (let attempt = 0; attempt < 6; attempt += 1) {
-    const port = 20_000 + Math.floor(Math.random() * 2700);
-    const server = await launch(port, optionsFor(port));
-    if (server) return server;
+  const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-redis-'));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  try {
+    for (let attempt = 0; attempt < 6; attempt += 1) {
+      const port = await freePort();
+      const first = await launch(folder, optionsFor(port));
+      if (first === null) continue; // somebody else's tests took the port meanwhile
+      let running = first;
+      return {
+        port,
+        freeze: () => running.freeze(),
+        thaw: () => running.thaw(),
+        kill: () => running.kill(),
+        async start() {
+          running = await startRedis(folder, optionsFor(port));
+        },
+        async stop() {
+          await running.kill();
+          remove();
+        },
+      };
+    }
+    throw new Error('redis-server does not start');
+  } catch (error) {
+    remove();
+    throw error;
   }
-  throw new Error('redis-server does not start');
+}
+
+export type PrivateRedis = RedisServer & { url: string };
+
+/** A Redis of one test file, to be killed and frozen. */
+export async function privateRedis(): Promise<PrivateRedis> {
+  const server = await redisServer((port) => ['--port', String(port)]);
+  return { ...server, url: `redis://127.0.0.1:${server.port}` };
 }
 
 export type RedisCluster = {

@@ -9,6 +9,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { freePort } from './free-port.ts';
 import { type MailServer, mailServer, selfSigned } from './mail-server.ts';
+import { type RunningRedis, startRedis } from './redis-servers.ts';
 import { until } from './until.ts';
 
 /**
@@ -173,12 +174,13 @@ async function setUp(programs: string, before: string | null, atTheEnd: (end: ()
   atTheEnd(() => mail.stop().catch(() => {})); // a page may have stopped it
   const startRedisIn = (name: string, port: number) => {
     mkdirSync(at(name), { recursive: true });
-    return startRedis(port, redisPassword, at(name));
+    const options = ['--requirepass', redisPassword, '--masterauth', redisPassword, '--repl-diskless-sync-delay', '0'];
+    return startRedis(at(name), ['--port', String(port), ...options]);
   };
   let redisServer = await startRedisIn('redis', redis);
-  atTheEnd(() => stopChild(redisServer));
-  let otherServer: ChildProcess | null = null;
-  atTheEnd(() => otherServer && stopChild(otherServer));
+  atTheEnd(() => redisServer.kill());
+  let otherServer: RunningRedis | null = null;
+  atTheEnd(() => otherServer?.kill());
   atTheEnd(() => {
     const [program = 'env', ...as] = asPostgres;
     for (const data of [environment.PGDATA, environment.STANDBY, environment.RESTORED])
@@ -299,7 +301,7 @@ async function setUp(programs: string, before: string | null, atTheEnd: (end: ()
     folder,
     ownerUrl,
     mail: () => mail,
-    stopRedis: () => stopChild(redisServer),
+    stopRedis: () => redisServer.kill(),
     startOtherRedis: async () => {
       otherServer = await startRedisIn('other-redis', otherRedis);
     },
@@ -343,23 +345,4 @@ function ageTheNextKey(manifest: string): void {
 function functionsOfReadme(): string[] {
   const page = readFileSync(path.join(REPOSITORY, 'docs/runbooks/README.md'), 'utf8');
   return page.split('\n').filter((line) => /^(admin|audit_verify|latchkey_as_owner|ready|smoke|within)\(\) \{/.test(line));
-}
-
-async function startRedis(port: number, password: string, folder: string): Promise<ChildProcess> {
-  const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder];
-  options.push('--requirepass', password, '--masterauth', password, '--repl-diskless-sync-delay', '0');
-  const started = spawn(process.env['REDIS_SERVER'] ?? 'redis-server', options, { stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise<void>((resolve, reject) => {
-    started.once('error', reject);
-    started.once('exit', () => reject(new Error('redis-server does not start')));
-    started.stdout?.on('data', (text) => String(text).includes('eady to accept connections') && resolve());
-  });
-  return started;
-}
-
-async function stopChild(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGKILL');
-  await ended;
 }

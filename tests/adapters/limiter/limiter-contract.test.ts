@@ -5,7 +5,7 @@ import type { RateLimitName, RateLimits } from '#domain/rate-limit.ts';
 import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts';
 import { openRedis, type RedisConnection } from '#infrastructure/redis/redis-connection.ts';
 import { redisLimiter } from '#infrastructure/redis/redis-limiter.ts';
-import { type PrivateRedis, privateRedis } from './private-redis.ts';
+import { type PrivateRedis, privateRedis } from '#tests/support/redis-servers.ts';
 
 /** What both limiters promise. Time is passed, not waited for: by the clock in one, by ageing the buckets in the other. */
 const limits: RateLimits = {

@@ -9,7 +9,8 @@ import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts
 import { openRedis, type RedisConnection } from '#infrastructure/redis/redis-connection.ts';
 import { redisLimiter } from '#infrastructure/redis/redis-limiter.ts';
 import { withFallback } from '#infrastructure/redis/with-fallback.ts';
-import { type PrivateRedis, privateRedis, until } from './private-redis.ts';
+import { type PrivateRedis, privateRedis } from '#tests/support/redis-servers.ts';
+import { until } from '#tests/support/until.ts';
 
 const hour = { capacity: 20, windowSeconds: 3600 };
 const limits: RateLimits = {
@@ -203,7 +204,7 @@ describe('[V16.5.2] Without Redis, the limiter', () => {
     } finally {
       server.thaw();
     }
-    await until(() =>
+    await until('Redis counts', () =>
       limiter.take(login, 'refuse').then(
         () => true,
         () => false,
@@ -243,7 +244,7 @@ describe('[V16.5.2] Without Redis, the limiter', () => {
     const told: number[] = [];
     const shared = limiterOn(await open(), 'fallback');
     const limiter = withFallback(shared, inProcessLimiter(clock, { limits }), (fallbacks) => told.push(fallbacks));
-    await until(() =>
+    await until('Redis counts', () =>
       shared.take(login, 'refuse').then(
         () => true,
         () => false,
@@ -261,7 +262,7 @@ describe('[V16.5.2] Without Redis, the limiter', () => {
     } finally {
       server.thaw();
     }
-    await until(() =>
+    await until('Redis counts', () =>
       limiter.take([{ limit: 'login', key: 'another' }], 'refuse').then(
         () => true,
         () => false,
@@ -273,7 +274,7 @@ describe('[V16.5.2] Without Redis, the limiter', () => {
     const errors: unknown[] = [];
     const connection = await open((error) => errors.push(error));
     const limiter = limiterOn(connection, 'restart');
-    await until(() =>
+    await until('Redis counts', () =>
       limiter.take(login, 'refuse').then(
         () => true,
         () => false,
@@ -285,7 +286,7 @@ describe('[V16.5.2] Without Redis, the limiter', () => {
     expect(ms).toBeLessThan(500);
     expect(await connection.dependency.check()).toBe('down');
     await server.start();
-    await until(async () => (await connection.dependency.check()) === 'up');
+    await until('it is up', async () => (await connection.dependency.check()) === 'up');
     expect((await limiter.take(login, 'refuse')).allowed).toBe(true);
     expect(errors).toHaveLength(1);
   });
@@ -297,7 +298,7 @@ describe('[V16.5.2] Without Redis, the limiter', () => {
     expect(ms).toBeLessThan(1000);
     expect(await connection.dependency.check()).toBe('down');
     await server.start();
-    await until(async () => (await connection.dependency.check()) === 'up');
+    await until('it is up', async () => (await connection.dependency.check()) === 'up');
     expect((await limiterOn(connection, 'late').take(login, 'refuse')).allowed).toBe(true);
   });
 });

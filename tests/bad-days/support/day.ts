@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { connect, type DatabaseAddress } from '#infrastructure/postgres/connect.ts';
-import { type PrivateRedis, privateRedis } from '#tests/adapters/limiter/private-redis.ts';
 import { type MailServer, mailServer } from '#tests/support/mail-server.ts';
 import { type ServiceProcess, serviceProcess } from '#tests/support/process.ts';
+import { type PrivateRedis, privateRedis } from '#tests/support/redis-servers.ts';
 import { until } from '#tests/support/until.ts';
 import type { WhenNoneIsReady } from './balancer.ts';
 import { seedOfToday } from './chance.ts';
