@@ -52,8 +52,9 @@ export function mount(app: FastifyInstance, routes: readonly Route[], edge: Edge
 /** The paths of a route, its own first: the others are deprecated. */
 export function urlsOf({ path, aliases = [] }: Route): string[] {
   const own = '/api/auth/';
-  const moved = path.startsWith(own) ? ['/api/v1/auth/', '/auth/'].map((prefix) => prefix + path.slice(own.length)) : [];
-  return [path, ...moved, ...aliases];
+  return [path, ...aliases].flatMap((url) =>
+    url.startsWith(own) ? [own, '/api/v1/auth/', '/auth/'].map((prefix) => prefix + url.slice(own.length)) : [url],
+  );
 }
 
 /** Refuses to start with a route that does not declare who may call it; a preflight is everybody's. */
