@@ -141,10 +141,14 @@ const NO_LIMITS: Allowance = { take: async () => ({ refusal: null, also: { allow
 
 const EVEN_MS = 100;
 
-/** The outcome, no sooner than at the next tenth of a second from now: how long the work took does not show (ASVS 6.3.8). */
+/**
+ * The outcome, no sooner than at the next tenth of a second from now: how long the work took does not show (ASVS 6.3.8). A dependency
+ * that is down is told of at once: it is down for everybody, and its deadline is most of the time in which a 503 must be there.
+ */
 async function evenly<T>(work: Promise<T>): Promise<T> {
   const startedMs = performance.now();
   const [outcome] = await Promise.allSettled([work]);
+  if (outcome.status === 'rejected' && outcome.reason instanceof DependencyDown) throw outcome.reason;
   const tookMs = performance.now() - startedMs;
   await setTimeout(Math.ceil(tookMs / EVEN_MS) * EVEN_MS - tookMs);
   if (outcome.status === 'rejected') throw outcome.reason;
