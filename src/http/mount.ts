@@ -168,17 +168,23 @@ function isRaw(body: unknown): boolean {
   return typeof body === 'string' || Buffer.isBuffer(body) || body instanceof Readable;
 }
 
-/** @throws RefusalError with a JSON Pointer for each fault; unknown fields are faults (ASVS 15.3.3) */
+/** A body of nothing but unknown keys would get an answer many times as long as itself. */
+const MOST_FAULTS = 20;
+
+/** @throws RefusalError with a JSON Pointer for each fault, up to twenty; unknown fields are faults (ASVS 15.3.3) */
 function parsed(schema: z.ZodType, value: unknown, base: string): unknown {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const errors = result.error.issues.flatMap((issue) => {
-    const names = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
-    return names.map((name) => {
-      const path = [...issue.path, ...(name === undefined ? [] : [name])];
-      const pointer = base + path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-      return { pointer, detail: name === undefined ? issue.message : 'This field is not known here.' };
-    });
+  const faults = result.error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((name) => ({ path: [...issue.path, name], detail: 'This field is not known here.' }))
+      : [{ path: issue.path, detail: issue.message }],
+  );
+  const errors = faults.slice(0, MOST_FAULTS).map(({ path, detail }) => {
+    const pointer = base + path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+    return { pointer, detail };
   });
-  throw new RefusalError(refuse('invalid-request', { detail: 'Some fields are not valid.', errors }));
+  const isCut = faults.length > MOST_FAULTS;
+  const detail = isCut ? `${faults.length} fields are not valid; the first ${MOST_FAULTS} are named.` : 'Some fields are not valid.';
+  throw new RefusalError(refuse('invalid-request', { detail, errors }));
 }
