@@ -76,9 +76,12 @@ export const administeredStatus = z.enum(['active', 'suspended']);
 /** `deleted`: by its owner, until it is erased. */
 export const accountStatus = z.enum([...administeredStatus.options, 'deleted']);
 
+/** A number of a query, in decimal digits only: Number() would take 1e2, 0x10 and spaces as well. */
+export const digits = (text: unknown) => (typeof text === 'string' && /^\d+$/.test(text) ? Number(text) : text);
+
 /** What lists take: how many, and where the page before ended. */
 export const pageFields = {
-  limit: z.coerce.number().int().min(1).max(100).default(50).describe('how many at most'),
+  limit: z.preprocess(digits, z.int().min(1).max(100).default(50)).describe('how many at most'),
   cursor: z.string().max(256).optional().describe('`next_cursor` of the page before'),
 };
 

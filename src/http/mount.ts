@@ -52,8 +52,9 @@ export function mount(app: FastifyInstance, routes: readonly Route[], edge: Edge
 /** The paths of a route, its own first: the others are deprecated. */
 export function urlsOf({ path, aliases = [] }: Route): string[] {
   const own = '/api/auth/';
-  const moved = path.startsWith(own) ? ['/api/v1/auth/', '/auth/'].map((prefix) => prefix + path.slice(own.length)) : [];
-  return [path, ...moved, ...aliases];
+  return [path, ...aliases].flatMap((url) =>
+    url.startsWith(own) ? [own, '/api/v1/auth/', '/auth/'].map((prefix) => prefix + url.slice(own.length)) : [url],
+  );
 }
 
 /** Refuses to start with a route that does not declare who may call it; a preflight is everybody's. */
@@ -140,10 +141,14 @@ const NO_LIMITS: Allowance = { take: async () => ({ refusal: null, also: { allow
 
 const EVEN_MS = 100;
 
-/** The outcome, no sooner than at the next tenth of a second from now: how long the work took does not show (ASVS 6.3.8). */
+/**
+ * The outcome, no sooner than at the next tenth of a second from now: how long the work took does not show (ASVS 6.3.8). A dependency
+ * that is down is told of at once: it is down for everybody, and its deadline is most of the time in which a 503 must be there.
+ */
 async function evenly<T>(work: Promise<T>): Promise<T> {
   const startedMs = performance.now();
   const [outcome] = await Promise.allSettled([work]);
+  if (outcome.status === 'rejected' && outcome.reason instanceof DependencyDown) throw outcome.reason;
   const tookMs = performance.now() - startedMs;
   await setTimeout(Math.ceil(tookMs / EVEN_MS) * EVEN_MS - tookMs);
   if (outcome.status === 'rejected') throw outcome.reason;
@@ -164,17 +169,23 @@ function isRaw(body: unknown): boolean {
   return typeof body === 'string' || Buffer.isBuffer(body) || body instanceof Readable;
 }
 
-/** @throws RefusalError with a JSON Pointer for each fault; unknown fields are faults (ASVS 15.3.3) */
+/** A body of nothing but unknown keys would get an answer many times as long as itself. */
+const MOST_FAULTS = 20;
+
+/** @throws RefusalError with a JSON Pointer for each fault, up to twenty; unknown fields are faults (ASVS 15.3.3) */
 function parsed(schema: z.ZodType, value: unknown, base: string): unknown {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const errors = result.error.issues.flatMap((issue) => {
-    const names = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
-    return names.map((name) => {
-      const path = [...issue.path, ...(name === undefined ? [] : [name])];
-      const pointer = base + path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-      return { pointer, detail: name === undefined ? issue.message : 'This field is not known here.' };
-    });
+  const faults = result.error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((name) => ({ path: [...issue.path, name], detail: 'This field is not known here.' }))
+      : [{ path: issue.path, detail: issue.message }],
+  );
+  const errors = faults.slice(0, MOST_FAULTS).map(({ path, detail }) => {
+    const pointer = base + path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+    return { pointer, detail };
   });
-  throw new RefusalError(refuse('invalid-request', { detail: 'Some fields are not valid.', errors }));
+  const isCut = faults.length > MOST_FAULTS;
+  const detail = isCut ? `${faults.length} fields are not valid; the first ${MOST_FAULTS} are named.` : 'Some fields are not valid.';
+  throw new RefusalError(refuse('invalid-request', { detail, errors }));
 }

@@ -67,9 +67,10 @@ function challengeOf({ challenge, detail = '' }: Refusal): string {
   return `Bearer error="insufficient_user_authentication", error_description="${detail}"${asked.join('')}`;
 }
 
-/** Errors of Fastify and Node by their status; anything that is not listed is ours. */
+/** Errors of Fastify, its plugins and Node by their status; any other 4xx is a request that is not valid, and the rest is ours. */
 const BY_STATUS: Record<number, { code: ProblemCode; detail?: string }> = {
   400: { code: 'invalid-request' },
+  403: { code: 'not-found' }, // a plugin that serves files, asked for what lies outside of them
   404: { code: 'not-found' },
   408: { code: 'request-timeout' },
   413: { code: 'payload-too-large' },
@@ -78,6 +79,10 @@ const BY_STATUS: Record<number, { code: ProblemCode; detail?: string }> = {
   431: { code: 'request-header-fields-too-large' },
 };
 
+function knownAs(status: number): { code: ProblemCode; detail?: string } | undefined {
+  return BY_STATUS[status] ?? (status >= 400 && status < 500 ? { code: 'invalid-request' } : undefined);
+}
+
 export function installProblems(app: FastifyInstance, issuer: string): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     if (error instanceof RefusalError) return sendProblem(reply.headers(error.headers), error.refusal, issuer);
@@ -85,7 +90,7 @@ export function installProblems(app: FastifyInstance, issuer: string): void {
       request.log.warn({ reqId: request.id, dependency: error.dependency, err: error.cause }, 'a dependency does not answer');
       return sendProblem(reply, refuse('unavailable', { retryAfterSeconds: error.retryAfterSeconds }), issuer);
     }
-    const known = error.statusCode === undefined ? undefined : BY_STATUS[error.statusCode];
+    const known = knownAs(error.statusCode ?? 500);
     if (known) return sendProblem(reply, refuse(known.code, known.detail === undefined ? {} : { detail: known.detail }), issuer);
     request.log.error({ reqId: request.id, err: error }, 'request failed');
     return sendProblem(reply, refuse('internal-error'), issuer);

@@ -86,7 +86,10 @@ export type RouteDefinition<
    * `begins`: it answers with one, so that no foreign page may ask for it.
    */
   session?: 'if-there' | 'if-live' | 'begins';
-  /** What it does depends on what nobody may learn: its answer comes after a tenth of a second, or the next, whatever it took. */
+  /**
+   * What it does depends on what nobody may learn: its answer comes after a tenth of a second, or the next, whatever it took. A dependency
+   * that is down is told of at once.
+   */
   isEven?: true;
   /** Buckets per address besides `per-ip`. A route with any is critical: without the limiter it answers 503. */
   limits?: readonly RateLimitName[];

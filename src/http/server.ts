@@ -135,6 +135,12 @@ export async function buildServer({
   });
   await installSecurityHeaders(app, issuer);
   if (settings.corsOrigins.length > 0) {
+    // Answered as without CORS, where the plugin would write a text of its own.
+    app.addHook('onRequest', (request, reply, done) => {
+      const { origin, 'access-control-request-method': asked } = request.headers;
+      if (request.method !== 'OPTIONS' || (origin && asked)) done();
+      else reply.callNotFound();
+    });
     await app.register(cors, {
       origin: settings.corsOrigins,
       methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
@@ -163,7 +169,8 @@ function greet(app: FastifyInstance, { allowedHosts }: HttpSettings, ipBlocks: I
     reply.raw.once('close', () => (request.span ? request.span.run(() => tell(request, reply, metrics)) : tell(request, reply, metrics)));
     const [host, ...others] = request.raw.headersDistinct['host'] ?? [];
     const path = request.url;
-    const isServedHere = others.length === 0 && !path.includes('://') && isServed(host, path);
+    const isOurForm = path.startsWith('/') || path === '*'; // the others name a host themselves (RFC 9112 3.2)
+    const isServedHere = others.length === 0 && isOurForm && isServed(host, path);
     if (!isServedHere) done(new RefusalError(refuse('misdirected-request')));
     else if (request.routeOptions.config?.neverBlocked || !ipBlocks.isBlocked(request.ip)) done();
     else done(new RefusalError(refuse('forbidden', { detail: 'Requests from this address are not answered.' })));

@@ -36,9 +36,9 @@ describe('the paths of the replaced systems', () => {
 
   it.each(['/api/auth', '/api/v1/auth', '/auth'])('enrol an app and a passkey at %s, by their old names too', async (base) => {
     const person = await signedInPerson(service);
-    const { secret } = (await api.post('/api/auth/mfa/enable', undefined, person.accessToken)).body;
+    const { secret } = (await api.post(`${base}/mfa/enable`, undefined, person.accessToken)).body;
     const code = totpCode(secret, service.clock.now());
-    expect((await api.post('/api/auth/mfa/verify', { code }, person.accessToken)).body.recovery_codes).toHaveLength(10);
+    expect((await api.post(`${base}/mfa/verify`, { code }, person.accessToken)).body.recovery_codes).toHaveLength(10);
     const { body: options } = await api.post(`${base}/webauthn/register/options`, undefined, person.accessToken);
     const authenticator = authenticatorOf(service);
     const created = authenticator.create(options as never);
@@ -46,6 +46,19 @@ describe('the paths of the replaced systems', () => {
     const { body: challenge } = await api.post(`${base}/webauthn/authenticate/options`);
     const credential = authenticator.get(challenge as never);
     tokensOf(await api.post(`${base}/webauthn/authenticate/verify`, { credential }));
+  });
+
+  it('are marked as deprecated, the others of an alias too', async () => {
+    const { paths } = (await (await fetch(`${service.origin}/openapi.json`)).json()) as { paths: Record<string, object> };
+    for (const [own, old] of [
+      ['setup', 'enable'],
+      ['activate', 'verify'],
+    ]) {
+      expect(paths[`/api/auth/mfa/${own}`]).not.toMatchObject({ post: { deprecated: true } });
+      for (const path of [`/api/v1/auth/mfa/${own}`, `/auth/mfa/${own}`]) expect(paths[path]).toMatchObject({ post: { deprecated: true } });
+      for (const base of ['/api/auth', '/api/v1/auth', '/auth'])
+        expect(paths[`${base}/mfa/${old}`]).toMatchObject({ post: { deprecated: true } });
+    }
   });
 
   it('refuse with the same bytes', async () => {

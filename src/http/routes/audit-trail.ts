@@ -4,7 +4,7 @@ import { AUDIT_EVENTS, type AuditEvent, type AuditEventType } from '#domain/audi
 import { plainAddress } from '#domain/network.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { eventCursorOf, pageOf, readEventCursor } from '../cursor.ts';
-import { pageFields, time } from '../fields.ts';
+import { digits, pageFields, time } from '../fields.ts';
 import { route } from '../route.ts';
 import { instant } from '../views.ts';
 
@@ -51,7 +51,7 @@ export function auditTrailRoute(use: ReturnType<typeof auditTrail>) {
       type: z.enum(Object.keys(AUDIT_EVENTS) as [AuditEventType]).optional(),
       user_id: z.uuid().optional().describe('whom it is about'),
       ip: z.union([z.ipv4(), z.ipv6()]).optional(),
-      min_risk: z.coerce.number().int().min(0).max(100).default(0),
+      min_risk: z.preprocess(digits, z.int().min(0).max(100).default(0)),
       from: time.optional().describe('the first instant'),
       to: time.optional().describe('the first instant after'),
       ...pageFields,

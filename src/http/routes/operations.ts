@@ -84,7 +84,8 @@ export function operationRoutes({ dependencies, isStopping, keys, issuer }: Oper
       async handler({ ifNoneMatch }) {
         const { body, etag, maxAgeSeconds } = keys.jwks();
         const headers = { ...JSON_TYPE, etag, 'cache-control': `public, max-age=${maxAgeSeconds}` };
-        return ifNoneMatch?.includes(etag) ? { status: 304, headers } : { status: 200, body, headers };
+        const isKept = ifNoneMatch !== undefined && (ifNoneMatch.trim() === '*' || ifNoneMatch.includes(etag)); // RFC 9110 13.1.2
+        return isKept ? { status: 304, headers } : { status: 200, body, headers };
       },
     }),
     metadata('/.well-known/openid-configuration', 'Discovery (OpenID Connect)'),
