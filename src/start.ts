@@ -9,6 +9,7 @@ import { migrate } from '#infrastructure/postgres/migrate.ts';
 import { compose } from './compose.ts';
 import type { Config } from './config.ts';
 import { legacyNotice } from './legacy.ts';
+import { startFailure } from './start-failure.ts';
 import { openTelemetry } from './telemetry.ts';
 import { trimHeap } from './trim-heap.ts';
 
@@ -19,8 +20,19 @@ export type Running = {
   stop(): Promise<void>;
 };
 
-/** Starts everything in its order: database, migrations, service, socket. The database server is ended when a later one fails; the process that ends ends the rest. */
+/**
+ * Starts everything in its order: database, migrations, service, socket. The database server is ended when a later one fails; the process that ends ends the rest.
+ * @throws StartFailure, or another error that is for people
+ */
 export async function start(config: Config): Promise<Running> {
+  try {
+    return await startAll(config);
+  } catch (error) {
+    throw startFailure(error, config);
+  }
+}
+
+async function startAll(config: Config): Promise<Running> {
   const { log, tracing } = await openTelemetry(config);
   warnOfWeakness(config, log);
   if (config.fromSsm.length > 0) log.info({ settings: config.fromSsm }, 'read from SSM');
