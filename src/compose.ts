@@ -105,6 +105,7 @@ import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { DELIVERY, POSTGRES, REDIS, traced, tracedServices, tracedWork } from '#infrastructure/telemetry/traced.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
 import type { Config } from './config.ts';
+import { takeEach } from './ending.ts';
 import { openLegacy } from './legacy.ts';
 import { openPost } from './post.ts';
 import { versionOfPackage } from './version.ts';
@@ -116,7 +117,7 @@ export type Service = {
   mailbox: MailboxView;
   /** Where /metrics is served, if on a port of its own. */
   metricsPort: number | null;
-  /** Not ready from now on; finishes what runs, then closes what is open. */
+  /** Not ready from now on; finishes what runs, then closes what is open. @throws what did not stop, once all else has */
   stop(): Promise<void>;
 };
 
@@ -267,16 +268,18 @@ export async function compose(
     metricsPort: measured.port,
     async stop() {
       isStopping = true;
-      await delay(config.SHUTDOWN_DRAIN_SECONDS * 1000); // balancers see that it goes, while all is answered as ever
-      await closeWithin(app, FINISH_MS);
-      await dispatcher?.stop();
-      post.close();
-      ipBlocks.stop();
-      await worker?.stop();
-      await measured.stop();
-      keyring.stop();
-      await limits.close();
-      await database.close();
+      await takeEach([
+        () => delay(config.SHUTDOWN_DRAIN_SECONDS * 1000), // balancers see that it goes, while all is answered as ever
+        () => closeWithin(app, FINISH_MS),
+        () => dispatcher?.stop(),
+        () => post.close(),
+        () => ipBlocks.stop(),
+        () => worker?.stop(),
+        () => measured.stop(),
+        () => keyring.stop(),
+        () => limits.close(),
+        () => database.close(),
+      ]);
     },
   };
 }
