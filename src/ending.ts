@@ -42,7 +42,7 @@ export function ending({ stop, longestMs, onError, exit }: Ending): (exitCode: n
 
 /**
  * Takes the steps one after the other, each of them, though one before it failed: what is left open would outlive its owner.
- * @throws what failed: the error, or all of them in an AggregateError
+ * @throws what failed; of several, an AggregateError whose message has all of theirs, for that is what the log shows
  */
 export async function takeEach(steps: readonly (() => unknown)[]): Promise<void> {
   const errors: unknown[] = [];
@@ -54,5 +54,6 @@ export async function takeEach(steps: readonly (() => unknown)[]): Promise<void>
     }
   }
   if (errors.length === 1) throw errors[0];
-  if (errors.length > 1) throw new AggregateError(errors, `${errors.length} parts did not stop cleanly`);
+  if (errors.length > 1)
+    throw new AggregateError(errors, errors.map((error) => (error instanceof Error ? error.message : error)).join('; '));
 }

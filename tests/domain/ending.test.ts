@@ -67,6 +67,7 @@ describe('steps of which each is taken', () => {
     await expect(takeEach([step(1), failing(2), step(3)])).rejects.toThrow('failure 2');
     expect(taken).toEqual([1, 2, 3]);
     await expect(takeEach([failing(4), step(5), failing(6)])).rejects.toMatchObject({
+      message: 'failure 4; failure 6',
       errors: [new Error('failure 4'), new Error('failure 6')],
     });
     expect(taken).toEqual([1, 2, 3, 4, 5, 6]);
