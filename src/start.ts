@@ -8,6 +8,7 @@ import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
 import { migrate } from '#infrastructure/postgres/migrate.ts';
 import { compose } from './compose.ts';
 import type { Config } from './config.ts';
+import { takeEach } from './ending.ts';
 import { legacyNotice } from './legacy.ts';
 import { openTelemetry } from './telemetry.ts';
 import { trimHeap } from './trim-heap.ts';
@@ -43,11 +44,7 @@ export async function start(config: Config): Promise<Running> {
     return {
       banner: bannerOf(config, port, database.name),
       log,
-      async stop() {
-        await service.stop();
-        await tracing?.stop();
-        await database.stop();
-      },
+      stop: () => takeEach([() => service.stop(), () => tracing?.stop(), () => database.stop()]),
     };
   } catch (error) {
     await database.stop();
