@@ -6,7 +6,7 @@ import { activity } from '#application/activity.ts';
 import { administerUsers } from '#application/administer-users.ts';
 import { auditTrail } from '#application/audit-trail.ts';
 import { blockIps } from '#application/block-ips.ts';
-import { bootstrapAdmin } from '#application/bootstrap-admin.ts';
+import { type Bootstrapped, bootstrapAdmin } from '#application/bootstrap-admin.ts';
 import { changeEmail } from '#application/change-email.ts';
 import { changePassword } from '#application/change-password.ts';
 import { changeProfile } from '#application/change-profile.ts';
@@ -105,6 +105,7 @@ import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { DELIVERY, POSTGRES, REDIS, traced, tracedServices, tracedWork } from '#infrastructure/telemetry/traced.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
 import type { Config } from './config.ts';
+import { takeEach } from './ending.ts';
 import { openLegacy } from './legacy.ts';
 import { openPost } from './post.ts';
 import { versionOfPackage } from './version.ts';
@@ -116,7 +117,7 @@ export type Service = {
   mailbox: MailboxView;
   /** Where /metrics is served, if on a port of its own. */
   metricsPort: number | null;
-  /** Not ready from now on; finishes what runs, then closes what is open. */
+  /** Not ready from now on; finishes what runs, then closes what is open. @throws what did not stop, once all else has */
   stop(): Promise<void>;
 };
 
@@ -136,6 +137,12 @@ const SYSTEM_CLOCK: Clock = { now: () => new Date() };
 /** What runs may end in this time: no request that arrives in time takes longer. Who then still reads is cut off. */
 const FINISH_MS = 15_000;
 const CLIENT_ID = 'latchkey'; // until clients of other parties sign in here, all tokens are our own client's
+/** Why the account of BOOTSTRAP_ADMIN_EMAIL stays as it is, and what to do. */
+const NO_ADMIN: Partial<Record<Bootstrapped, string>> = {
+  suspended: 'a suspended account: there is no admin; name another address',
+  deleted:
+    'an account that its owner has deleted: there is no admin. Keep it by the link in the mail about that, or name another address; then start again',
+};
 
 /** Which parts, with which settings: read from top to bottom. Nothing here decides anything else. */
 export async function compose(
@@ -256,7 +263,8 @@ export async function compose(
   measured.metrics?.watch(app.server);
   if (config.BOOTSTRAP_ADMIN_EMAIL !== undefined && config.ROLE !== 'worker') {
     const outcome = await bootstrapAdmin(services)(config.BOOTSTRAP_ADMIN_EMAIL);
-    if (outcome === 'suspended') log.warn('BOOTSTRAP_ADMIN_EMAIL names a suspended account: there is no admin');
+    const whyNot = NO_ADMIN[outcome];
+    if (whyNot !== undefined) log.warn(`BOOTSTRAP_ADMIN_EMAIL names ${whyNot}`);
     else log.info({ outcome }, 'BOOTSTRAP_ADMIN_EMAIL');
   }
 
@@ -267,16 +275,18 @@ export async function compose(
     metricsPort: measured.port,
     async stop() {
       isStopping = true;
-      await delay(config.SHUTDOWN_DRAIN_SECONDS * 1000); // balancers see that it goes, while all is answered as ever
-      await closeWithin(app, FINISH_MS);
-      await dispatcher?.stop();
-      post.close();
-      ipBlocks.stop();
-      await worker?.stop();
-      await measured.stop();
-      keyring.stop();
-      await limits.close();
-      await database.close();
+      await takeEach([
+        () => delay(config.SHUTDOWN_DRAIN_SECONDS * 1000), // balancers see that it goes, while all is answered as ever
+        () => closeWithin(app, FINISH_MS),
+        () => dispatcher?.stop(),
+        () => post.close(),
+        () => ipBlocks.stop(),
+        () => worker?.stop(),
+        () => measured.stop(),
+        () => keyring.stop(),
+        () => limits.close(),
+        () => database.close(),
+      ]);
     },
   };
 }

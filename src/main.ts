@@ -1,19 +1,23 @@
 import '../tools/runtime/compile-cache.mjs'; // first: it keeps what is loaded after it
 import { existsSync } from 'node:fs';
+import { ending } from './ending.ts';
 import type { Running } from './start.ts';
 
 /** `npm start`: reads the settings, starts the service, and ends it cleanly at SIGTERM or SIGINT (exit code 0). */
 
 if (existsSync('.env')) process.loadEnvFile('.env');
 
+/** Beside the drain: what runs is finished (15 s), then mail and jobs (5 s each), then all is closed; 45 seconds are given. */
+const STOP_MS = 35_000;
+
 let service: Running | undefined;
-let isEnding = false;
-const end = async (exitCode: number) => {
-  if (isEnding) return;
-  isEnding = true;
-  await service?.stop();
-  process.exit(exitCode);
-};
+let drainMs = 0;
+const end = ending({
+  stop: async () => service?.stop(),
+  longestMs: () => drainMs + STOP_MS,
+  onError: (error) => service?.log.fatal({ err: error }, 'the service did not stop cleanly'),
+  exit: process.exit,
+});
 // Before anything is loaded and waited for: process 1 of a container has no default for these and would outlive them.
 process.on('SIGTERM', () => end(0));
 process.on('SIGINT', () => end(0));
@@ -23,6 +27,7 @@ const { loadServiceConfig } = await import('./ssm-settings.ts');
 const { start } = await import('./start.ts');
 try {
   const config = await loadServiceConfig(process.env);
+  drainMs = config.SHUTDOWN_DRAIN_SECONDS * 1000;
   const running = await start(config);
   service = running;
   for (const line of running.banner) console.log(line);

@@ -8,6 +8,7 @@ import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
 import { migrate } from '#infrastructure/postgres/migrate.ts';
 import { compose } from './compose.ts';
 import type { Config } from './config.ts';
+import { takeEach } from './ending.ts';
 import { legacyNotice } from './legacy.ts';
 import { startFailure } from './start-failure.ts';
 import { openTelemetry } from './telemetry.ts';
@@ -55,11 +56,7 @@ async function startAll(config: Config): Promise<Running> {
     return {
       banner: bannerOf(config, port, database.name),
       log,
-      async stop() {
-        await service.stop();
-        await tracing?.stop();
-        await database.stop();
-      },
+      stop: () => takeEach([() => service.stop(), () => tracing?.stop(), () => database.stop()]),
     };
   } catch (error) {
     await database.stop();

@@ -42,11 +42,8 @@ export function startWorker(
   const trail = postgresAuditTrail(database);
   const chain = auditChain([auditKey]);
   const print = config.AUDIT_STDOUT ? auditLines(process.stdout) : null;
-  const publish = async (rows: readonly AuditRow[]) => {
-    await print?.(rows);
-    metrics?.count(rows);
-  };
-  const seal = sealAudit({ trail, chain, clock, publish });
+  const publish = async (rows: readonly AuditRow[]) => print?.(rows);
+  const seal = sealAudit({ trail, chain, clock, publish, count: (rows) => metrics?.count(rows) });
 
   const archiveOld = async (signal: AbortSignal) => {
     const months = (await trail.months()).filter((month) => hasEndedFor(month, config.AUDIT_RETENTION_DAYS, clock.now()));

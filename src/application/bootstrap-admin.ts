@@ -11,8 +11,11 @@ import type { Writes } from './ports/store.ts';
 /** Nobody asked for it: the process itself did, at its start. */
 const STARTING = localClient('start', { ip: '127.0.0.1' });
 
-/** `made`, `promoted`: it is the admin now; `reminded`: a new link, for the old one was over; the others: nothing was done. */
-export type Bootstrapped = 'made' | 'promoted' | 'reminded' | 'waiting' | 'not-needed' | 'suspended';
+/**
+ * `made`, `promoted`: it is the admin now; `reminded`: a new link, for the old one was over; the others: nothing was done.
+ * `deleted`: by its owner, and not erased yet.
+ */
+export type Bootstrapped = 'made' | 'promoted' | 'reminded' | 'waiting' | 'not-needed' | 'suspended' | 'deleted';
 
 export function bootstrapAdmin(needs: Needs<'store' | 'secrets' | 'courier' | 'clock' | 'policy'>) {
   const { store, secrets, courier, clock } = needs;
@@ -32,7 +35,8 @@ export function bootstrapAdmin(needs: Needs<'store' | 'secrets' | 'courier' | 'c
       await tx.accounts.queueAdministration();
       const before = await tx.accounts.lockByEmail(email.canonical);
       if (await tx.accounts.hasOtherAdmin(before?.id ?? null)) return 'not-needed';
-      if (before?.status === 'suspended') return 'suspended';
+      // Nobody can sign in to either: the role would make no admin, and it is not for a setting to take back what was decided.
+      if (before !== null && before.status !== 'active') return before.status;
       if (before?.roles.includes('admin')) return await remind(tx, before, at);
 
       const account = before ?? (await created(tx, email, at));

@@ -6,13 +6,20 @@ import type { Clock } from './ports/services.ts';
 /** How many events are sealed at once: one seal for each month among them. */
 export const BATCH = 1000;
 
-export type SealAudit = { trail: AuditTrail; chain: AuditChain; clock: Clock; publish?: (rows: readonly AuditRow[]) => Promise<void> };
+export type SealAudit = {
+  trail: AuditTrail;
+  chain: AuditChain;
+  clock: Clock;
+  /** Hears of events before they are sealed, so that none is missed: after a crash it hears of them again. */
+  publish?: (rows: readonly AuditRow[]) => Promise<void>;
+  /** Hears of events once they are sealed, of each at most once: to count them. */
+  count?: (rows: readonly AuditRow[]) => void;
+};
 
-export function sealAudit({ trail, chain, clock, publish = async () => {} }: SealAudit) {
+export function sealAudit({ trail, chain, clock, publish = async () => {}, count = () => {} }: SealAudit) {
   /**
    * Seals the next events that are committed for good, one batch: as many seals as it has months. Of two that do it at once one
    * finds the numbers taken and has done nothing.
-   * @param publish hears of the events before they are sealed, so that none is missed: after a crash it hears of them again
    * @returns how many events it sealed; `more` when others may wait
    */
   return async (): Promise<{ sealed: number; more: boolean }> => {
@@ -21,6 +28,7 @@ export function sealAudit({ trail, chain, clock, publish = async () => {} }: Sea
     if (rows.length === 0) return { sealed: 0, more: false };
     await publish(rows);
     const isAdded = await trail.addSeals(sealsOf(rows, last, chain, clock.now()));
+    if (isAdded) count(rows);
     return { sealed: isAdded ? rows.length : 0, more: rows.length === BATCH };
   };
 }

@@ -5,6 +5,7 @@ import { type ForcedFate, forcePasswordReset } from '#application/force-password
 import type { AccountFilter, FoundAccount } from '#application/ports/accounts.ts';
 import { daysInSeconds } from '#domain/lifetimes.ts';
 import { ROLES, type Role } from '#domain/roles.ts';
+import { searchPrefix } from '#domain/search-prefix.ts';
 import { loadConfig } from '../config.ts';
 import { type Output, UsageMistake } from './command.ts';
 import { progressBar } from './progress.ts';
@@ -94,7 +95,7 @@ function chosenBy({ all, query, role, ids }: { all?: boolean; query?: string; ro
   if (ways !== 1) throw new UsageMistake('Say whose passwords: --all, --query and --role, or --ids FILE.');
   if (ids !== undefined) return { file: ids };
   if (role !== undefined && !Object.hasOwn(ROLES, role)) throw new UsageMistake(`--role is one of ${Object.keys(ROLES).join(', ')}.`);
-  return { filter: { prefix: query?.toLowerCase() ?? null, role: (role ?? null) as Role | null, status: null } };
+  return { filter: { prefix: query === undefined ? null : searchPrefix(query), role: (role ?? null) as Role | null, status: null } };
 }
 
 /** All of them before the first is changed: whoever registers meanwhile is none of those that it is about. */

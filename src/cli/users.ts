@@ -4,6 +4,7 @@ import { createUser } from '#application/create-user.ts';
 import type { AccountStatus } from '#application/ports/accounts.ts';
 import { isRefusal } from '#domain/problems.ts';
 import { ROLES, type Role } from '#domain/roles.ts';
+import { searchPrefix } from '#domain/search-prefix.ts';
 import { type Command, type Output, table, UsageMistake } from './command.ts';
 import { EXPORT_HELP, EXPORT_USAGE, exportUsers } from './users-export.ts';
 import { FORCE_RESET_HELP, FORCE_RESET_USAGE, forceReset } from './users-force-reset.ts';
@@ -77,7 +78,7 @@ async function list(args: string[], out: Output): Promise<number> {
   const { role, status, query } = values;
   if (status !== undefined && status !== 'active' && status !== 'suspended') throw new UsageMistake('--status is active or suspended.');
   const filter = {
-    prefix: query?.toLowerCase() ?? null,
+    prefix: query === undefined ? null : searchPrefix(query),
     role: role === undefined ? null : roleOf(role),
     status: (status ?? null) as AccountStatus | null,
   };

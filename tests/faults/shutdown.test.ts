@@ -1,10 +1,12 @@
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '#tests/support/database.ts';
+import { freePort } from '#tests/support/free-port.ts';
 import { newEmail, PASSWORD } from '#tests/support/people.ts';
 import { type ServiceProcess, serviceProcess } from '#tests/support/process.ts';
+import { startService } from '#tests/support/service.ts';
 import { until } from '#tests/support/until.ts';
 
 type Answer = { status: number; connection: string | undefined; text: string };
@@ -137,6 +139,17 @@ describe('at SIGTERM', { timeout: 90_000 }, () => {
     expect(await ended).toBe(0);
   });
 
+  it('it ends, with 1 and a word about it, though a part of it cannot be stopped', async () => {
+    const broken = `import { Server } from 'node:http'; Server.prototype.closeAllConnections = () => { throw new Error('this part is stuck') }`;
+    await begin({
+      METRICS_PORT: String(await freePort()),
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(broken)}`,
+    });
+    service.child.kill('SIGTERM');
+    expect(await Promise.race([ended, delay(20_000, 'it still runs', { ref: false })])).toBe(1);
+    expect(service.said()).toMatch(/this part is stuck.*the service did not stop cleanly/);
+  });
+
   it('nobody holds it up by sending slowly: such a client is cut off, and it ends with 0', async () => {
     await begin({});
     const slow = connect(Number(new URL(service.origin).port), '127.0.0.1');
@@ -156,4 +169,22 @@ describe('at SIGTERM', { timeout: 90_000 }, () => {
       slow.destroy();
     }
   });
+});
+
+it('a service whose part cannot be stopped closes all the others, and says which it was', async () => {
+  const database = await testDatabase();
+  const service = await startService({ database, settings: { REDIS_URL: undefined } });
+  const ours = () =>
+    database.sql`select from pg_stat_activity where datname = current_database() and application_name = 'latchkey' and pid <> pg_backend_pid()`;
+  try {
+    await until('it works', async () => (await database.sql`select from leases`).length > 0 && (await ours()).length > 0);
+    const close = vi.spyOn(service.app, 'close').mockRejectedValueOnce(new Error('the socket is stuck'));
+    await expect(service.stop()).rejects.toThrow('the socket is stuck');
+    expect(await database.sql`select from leases`).toHaveLength(0);
+    await until('its connections are closed', async () => (await ours()).length === 0);
+    close.mockRestore();
+  } finally {
+    await service.app.close();
+    await database.drop();
+  }
 });

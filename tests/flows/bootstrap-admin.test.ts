@@ -3,7 +3,7 @@ import { eventOf, holderOf, rolesOf } from '#tests/support/admins.ts';
 import { expectProblem } from '#tests/support/api.ts';
 import { DAY, testClock } from '#tests/support/clock.ts';
 import { type TestDatabase, testDatabase } from '#tests/support/database.ts';
-import { OTHER_PASSWORD, PASSWORD, signIn, tryLogin, verifiedPerson } from '#tests/support/people.ts';
+import { OTHER_PASSWORD, PASSWORD, signedInPerson, signIn, tryLogin, verifiedPerson } from '#tests/support/people.ts';
 import { enrolTotp, preAuthOf } from '#tests/support/second-factors.ts';
 import { startService, type TestService } from '#tests/support/service.ts';
 
@@ -13,7 +13,9 @@ const USERS = '/api/admin/users';
 let database: TestDatabase;
 let clock: ReturnType<typeof testClock>;
 let running: TestService[];
+let warned: string[];
 beforeEach(async () => {
+  warned = [];
   database = await testDatabase();
   clock = testClock();
   running = [];
@@ -25,7 +27,8 @@ afterEach(async () => {
 
 /** A start of a replica, with the setting unless the test says otherwise. */
 async function start(settings: Record<string, string> = { BOOTSTRAP_ADMIN_EMAIL: EMAIL }): Promise<TestService> {
-  const service = await startService({ settings: { DATABASE_POOL_SIZE: '3', ...settings }, database, clock });
+  const logTo = { write: (line: string) => void warned.push(line) };
+  const service = await startService({ settings: { DATABASE_POOL_SIZE: '3', LOG_LEVEL: 'warn', ...settings }, database, clock, logTo });
   running.push(service);
   return service;
 }
@@ -134,5 +137,28 @@ describe('an account that has the address already', () => {
     await database.sql`update accounts set status = 'suspended' where id = ${person.id}`;
     await start({ BOOTSTRAP_ADMIN_EMAIL: person.email });
     expect(await rolesOf(service, person.id)).toEqual(['user']);
+    expect(warned.join()).toContain('names a suspended account');
+  });
+
+  it.each([
+    ['a user', ['user']],
+    ['the only admin there was', ['admin', 'user']],
+  ])('and was deleted by its owner, %s, stays so, which is warned of, until it is kept', async (_, roles) => {
+    const service = await start({});
+    const person = await signedInPerson(service);
+    expect((await service.api().delete('/api/auth/me', person.accessToken)).status).toBe(204);
+    await database.sql`update accounts set roles = ${`{${roles.join()}}`}::text::text[] where id = ${person.id}`;
+    const before = await database.sql`select * from accounts`;
+    for (let starts = 1; starts <= 2; starts++) {
+      await start({ BOOTSTRAP_ADMIN_EMAIL: person.email });
+      expect(warned.filter((line) => line.includes('an account that its owner has deleted: there is no admin'))).toHaveLength(starts);
+    }
+    expect(await database.sql`select * from accounts`).toEqual(before);
+    expect(await database.sql`select from audit_events where type = 'ADMIN_BOOTSTRAPPED'`).toHaveLength(0);
+
+    const token = await service.mail.token(person.email, 'keep-account');
+    expect((await service.api().post('/api/auth/keep-account', { token })).status).toBe(200);
+    await start({ BOOTSTRAP_ADMIN_EMAIL: person.email });
+    expect(await rolesOf(service, person.id)).toEqual(['admin', 'user']);
   });
 });

@@ -1,4 +1,5 @@
 import { type ExecFileException, execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Wire, wireTo } from '#tests/adapters/postgres/wire.ts';
 import { eventOf, rolesOf } from '#tests/support/admins.ts';
@@ -76,6 +77,16 @@ describe('latchkey users', () => {
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject([{ email, email_verified: true, roles: ['user'], status: 'active' }]);
     expect((await latchkey(['users', 'list', '--role', 'moderator'])).out).toMatch(/^ID +EMAIL/);
+  });
+
+  it('lists, and forces, whom the API finds, by an address as its owner writes it', async () => {
+    const typed = `ada.${randomUUID()}@Bücher.example`;
+    expect((await latchkey(['users', 'create', '--email', typed])).code).toBe(0);
+    expect(JSON.parse((await latchkey(['users', 'list', '--query', typed, '--json'])).out)).toMatchObject([
+      { email: typed.replace('Bücher', 'xn--bcher-kva') },
+    ]);
+    const forced = await latchkey(['users', 'force-reset', '--query', typed, '--dry-run', '--json']);
+    expect(JSON.parse(forced.out)).toMatchObject({ without_password: 1, not_there: 0 });
   });
 });
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { administerUsers, UserInDetail } from '#application/administer-users.ts';
 import type { Account } from '#application/ports/accounts.ts';
-import { parseEmail } from '#domain/email.ts';
 import { isRefusal } from '#domain/problems.ts';
+import { searchPrefix } from '#domain/search-prefix.ts';
 import { parseUsername } from '#domain/username.ts';
 import { pageOf, readCursor } from '../cursor.ts';
 import { accountStatus, administeredStatus, displayName, idInPath, oneLine, pageFields, role, username } from '../fields.ts';
@@ -22,11 +22,6 @@ export function administeredUserView(account: Account): z.input<typeof Administe
 
 function detailView({ account, methods, liveSessions }: UserInDetail): z.input<typeof UserDetail> {
   return { ...administeredUserView(account), methods, live_sessions: liveSessions };
-}
-
-/** As addresses and names are kept: a whole address may have a domain in another script. */
-function canonicalPrefix(typed: string): string {
-  return parseEmail(typed)?.canonical ?? typed.toLowerCase();
 }
 
 export const userParams = z.strictObject({ id: idInPath });
@@ -51,7 +46,7 @@ export function administerUsersRoutes(use: ReturnType<typeof administerUsers>): 
       async handler({ query }) {
         const position = readCursor(query.cursor, z.tuple([query.query === undefined ? z.uuid() : oneLine(254)]));
         if (isRefusal(position)) return position;
-        const prefix = query.query === undefined ? null : canonicalPrefix(query.query);
+        const prefix = query.query === undefined ? null : searchPrefix(query.query);
         const filter = { prefix, role: query.role ?? null, status: query.status ?? null };
         const found = await use.list(filter, position?.[0] ?? null, query.limit);
         const { items, nextCursor } = pageOf(found, query.limit, ({ position }) => [position]);

@@ -1,7 +1,6 @@
 import { createReadStream } from 'node:fs';
-import { mkdtemp, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { Readable } from 'node:stream';
 import { GetObjectCommand, ListObjectsV2Command, NoSuchKey, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import type { Files } from './archive-store.ts';
@@ -22,16 +21,17 @@ export function bucketFiles({
   region: string;
   endpoint: string | undefined;
 }): Files {
-  // Other services that speak S3 have no host name for each bucket.
-  const client = new S3Client({ region, ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }) });
+  const client = new S3Client({
+    region,
+    // Nobody closes an archive: what it opens ends with each answer.
+    requestHandler: { httpAgent: { keepAlive: false }, httpsAgent: { keepAlive: false } },
+    // Other services that speak S3 have no host name for each bucket.
+    ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
+  });
   const keyOf = (name: string) => (prefix === '' ? name : `${prefix}/${name}`);
-  let drafts: Promise<string> | undefined;
   return {
     location: `s3://${bucket}/${prefix}`,
-    draftFolder() {
-      drafts ??= mkdtemp(path.join(tmpdir(), 'latchkey-archive-'));
-      return drafts;
-    },
+    draftFolder: async () => tmpdir(), // a draft has a name that nobody can guess, is for our eyes only, and goes once it is sent
     async publish(draft, name, sha256) {
       const { size } = await stat(draft);
       await client.send(

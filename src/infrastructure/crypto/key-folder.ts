@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
@@ -53,13 +54,31 @@ export function createKeyFolder(dir: string, alg: Algorithm, now: Date): void {
   const at = now.toISOString();
   const manifest: Manifest = { current: { kid: current, alg, signs_since: at }, next: { kid: next, alg, published_at: at }, previous: [] };
   const draft = writeDraft(dir, manifest);
+  let isFirst = false;
   try {
-    linkSync(draft, manifestPath(dir)); // fails when another process was first: its keys count
-  } catch {
-    for (const kid of [current, next]) rmSync(keyPath(dir, kid));
+    isFirst = becomesManifest(dir, draft);
   } finally {
-    rmSync(draft);
+    rmSync(draft, { force: true });
+    if (!isFirst) for (const kid of [current, next]) rmSync(keyPath(dir, kid));
   }
+}
+
+/** @returns false when another process was first: its keys count */
+function becomesManifest(dir: string, draft: string): boolean {
+  try {
+    linkSync(draft, manifestPath(dir));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+  }
+  // A file system without hard links, as FAT and many a mount of a desktop. If it is anything else, that is in the way here too, and said.
+  let isFirst = false;
+  whileLocked(dir, () => {
+    if (manifestStamp(dir) !== null) return;
+    renameSync(draft, manifestPath(dir));
+    isFirst = true;
+  });
+  return isFirst;
 }
 
 /** Changes the ring as one step; keys that it does not name any more are deleted. */
@@ -135,7 +154,7 @@ function readKey(dir: string, kid: string, alg: Algorithm): SigningKey {
 }
 
 function writeDraft(dir: string, manifest: Manifest): string {
-  const draft = path.join(dir, `.manifest-${process.pid}-${Date.now()}.json`);
+  const draft = path.join(dir, `.manifest-${randomUUID()}.json`); // in containers that share a folder each process is number 1
   writeDurably(draft, `${JSON.stringify(manifest, null, 2)}\n`);
   return draft;
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Binaries, clusterFolder, EmbeddedPostgresUnavailable, findBinaries, ownFolder, type RunAs, runAs } from './binaries.ts';
 import { lockDataDir } from './data-dir-lock.ts';
 
@@ -17,6 +18,10 @@ const START_TRIES = 40;
 const RETRY_MS = 250;
 /** PostgreSQL that dies again and again is not started for ever; the service stays up and says 503. */
 const MOST_RESTARTS_IN_A_ROW = 10;
+/** Before the second of them; doubled with each: about two minutes in all, in which a full disk may be emptied. */
+const FIRST_PAUSE_MS = 250;
+/** One that ran for this long begins a new row. */
+const CALM_MS = 60_000;
 
 /**
  * A real PostgreSQL from npm binaries in `dataDir`, reached by a socket in a folder closed to others: no port, no password.
@@ -27,7 +32,7 @@ const MOST_RESTARTS_IN_A_ROW = 10;
 export async function startEmbeddedPostgres(
   dataDir: string,
   log: (message: string) => void,
-  { maxConnections = 50 } = {},
+  { maxConnections = 50, firstPauseMs = FIRST_PAUSE_MS } = {},
 ): Promise<EmbeddedPostgres> {
   const unlock = lockDataDir(dataDir);
   try {
@@ -39,33 +44,41 @@ export async function startEmbeddedPostgres(
     refuseOtherVersion(binaries, data);
     const socketDirectory = socketFolder(dir, ids);
     let server = await startServer(binaries, data, socketDirectory, ids, maxConnections);
-    let isStopping = false;
+    const stopping = new AbortController();
+    const { signal } = stopping;
     let restarts = 0;
+    let calm: NodeJS.Timeout | undefined;
 
     const watch = () =>
       server.once('exit', async () => {
-        if (isStopping) return;
-        while (!isStopping && restarts < MOST_RESTARTS_IN_A_ROW) {
+        clearTimeout(calm);
+        while (!signal.aborted && restarts < MOST_RESTARTS_IN_A_ROW) {
+          const pauseMs = restarts === 0 ? 0 : firstPauseMs * 2 ** (restarts - 1);
           restarts++;
+          await delay(pauseMs, undefined, { signal }).catch(() => {});
+          if (signal.aborted) return;
           log('the embedded PostgreSQL ended unexpectedly; it is started again');
           try {
             server = await startServer(binaries, data, socketDirectory, ids, maxConnections);
-            setTimeout(() => {
+            if (signal.aborted) return void server.kill('SIGTERM');
+            calm = setTimeout(() => {
               restarts = 0;
-            }, 60_000).unref();
+            }, CALM_MS).unref();
             watch();
             return;
           } catch (error) {
             log(`the embedded PostgreSQL does not start: ${error instanceof Error ? error.message : error}`);
           }
         }
+        if (!signal.aborted)
+          log(`the embedded PostgreSQL ended ${MOST_RESTARTS_IN_A_ROW} times in a row and is not started any more; start the service anew`);
       });
     watch();
 
     return {
       address: { socketDirectory, user: 'postgres', database: 'latchkey' },
       async stop() {
-        isStopping = true;
+        stopping.abort();
         if (server.exitCode === null && server.signalCode === null) {
           const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()));
           server.kill('SIGTERM');

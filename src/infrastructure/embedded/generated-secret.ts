@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -11,8 +11,8 @@ export function generatedSecret(dataDir: string, name: string): Buffer {
   const file = path.join(dataDir, name);
   if (!statSync(file, { throwIfNoEntry: false })) {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    const draft = `${file}.${process.pid}`;
-    writeFileSync(draft, randomBytes(32).toString('base64url'), { mode: 0o600, flush: true });
+    const draft = `${file}.${randomUUID()}`; // in containers that share a folder each process is number 1
+    writeFileSync(draft, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx', flush: true });
     try {
       linkSync(draft, file);
     } catch (error) {

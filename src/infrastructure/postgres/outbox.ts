@@ -29,6 +29,10 @@ export function postgresOutbox({ sql, within }: Database): Outbox {
     select id from outbox where kind = ${kind} and sent_at is null and failed_at is null
       and next_attempt_at <= greatest(${at}::timestamptz, now())
     order by next_attempt_at limit ${limit} for update skip locked`;
+  /** Until one is not full: a fixed number a minute would fall behind those who send more. Each has the time of a statement. */
+  const inBatches = async (statement: () => PromiseLike<{ count: number }>) => {
+    while ((await within(statement)).count === TIDY_BATCH);
+  };
 
   return {
     claim: (limits, leasedUntil, at) =>
@@ -67,18 +71,21 @@ export function postgresOutbox({ sql, within }: Database): Outbox {
             sealed = case when expires_at > ${at} then sealed end
           where ${waits}`;
       }),
-    tidy: (keptSince, at) =>
-      within(async () => {
-        await sql`
+    async tidy(keptSince, at) {
+      await inBatches(
+        () => sql`
           update outbox set sealed = null where id in (
             select id from outbox where failed_at is not null and sealed is not null and expires_at <= ${at}
-            limit ${TIDY_BATCH} for update skip locked)`;
-        await sql`
+            limit ${TIDY_BATCH} for update skip locked)`,
+      );
+      await inBatches(
+        () => sql`
           delete from outbox where id in (
             select id from outbox where (sent_at is not null or failed_at is not null) and created_at < ${keptSince}
-            limit ${TIDY_BATCH} for update skip locked)`;
-        await sql`delete from sms_days where day < ${dayOf(keptSince)}::date`;
-      }),
+            limit ${TIDY_BATCH} for update skip locked)`,
+      );
+      await within(() => sql`delete from sms_days where day < ${dayOf(keptSince)}::date`);
+    },
     smsOf: (at) => within(() => smsOf(sql, at)),
     backlog: (at) =>
       within(async () => {

@@ -7,7 +7,10 @@ type Leases = {
   release(holder: string): Promise<void>;
 };
 
-/** A runner that died is followed after this long. */
+/**
+ * For so long a runner that died at its work keeps the job from the others, who look at each of their turns. Between its runs it keeps
+ * the job until its next turn is due, and this long after.
+ */
 const LEASE_SECONDS = 30;
 const RENEW_MS = (LEASE_SECONDS * 1000) / 3;
 /** A long upload is not waited for: it is begun again elsewhere. */
@@ -28,13 +31,20 @@ export function startSchedule(
 
   const turn = async ({ name, everySeconds, isShared, run }: Job) => {
     if (isShared) return await run(ending.signal);
-    const seconds = Math.max(LEASE_SECONDS, everySeconds * 2);
-    if (!(await leases.hold(name, holder, seconds))) return;
-    const renewal = setInterval(() => leases.hold(name, holder, seconds).catch(() => {}), RENEW_MS);
+    if (!(await leases.hold(name, holder, LEASE_SECONDS))) return;
+    // At the end it is handed on, though the work take longer than the end does.
+    const hold = async (seconds: number) => ending.signal.aborted || (await leases.hold(name, holder, seconds).catch(() => false));
+    let renewed: Promise<unknown> = Promise.resolve();
+    const renewal = setInterval(() => {
+      renewed = hold(LEASE_SECONDS);
+    }, RENEW_MS);
     try {
       await run(ending.signal);
     } finally {
       clearInterval(renewal);
+      await renewed; // or it would shorten the rest
+      // Until our next turn has come: else another replica would do at its own what was just done. A short lease covers a short rhythm.
+      if (everySeconds * 2 > LEASE_SECONDS) await hold(everySeconds + LEASE_SECONDS);
     }
   };
   const begin = async (job: Job) => {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { type ArchiveStore, type OpenedArchive, UnreadableArchive } from '#application/ports/audit-trail.ts';
 import { openArchive } from '#infrastructure/archive/open-archive.ts';
 import { fakeS3, type S3 } from '#tests/support/s3.ts';
+import { until } from '#tests/support/until.ts';
 
 const KEYS = { accessKeyId: 'AKIDOFTHETESTS', secretAccessKey: 'a secret of the tests' };
 const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-archive-'));
@@ -117,6 +118,21 @@ it('a bucket refuses a file that was damaged on its way', async () => {
   s3.damageNextPut();
   await expect(store.writeText('sent.json', 'some text')).rejects.toMatchObject({ name: 'BadDigest' });
   expect(await store.readText('sent.json')).toBeNull();
+});
+
+it('a bucket leaves nothing open and nothing on the disk, for an archive is opened each hour', async () => {
+  const temporary = mkdtempSync(path.join(folder, 'tmp-'));
+  vi.stubEnv('TMPDIR', temporary);
+  const store = await open('s3');
+  await store.write('a.ndjson.gz', lines(2000));
+  for await (const _ of (await store.read('a.ndjson.gz'))?.lines ?? []);
+  await store.writeText('b.json', 'x');
+  await store.readText('b.json');
+  await store.readText('not-there.json');
+  await store.list();
+  const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+  await until('no connection is left', () => sockets() === 0, 2); // the server would end an idle one after five seconds
+  expect(readdirSync(temporary)).toEqual([]);
 });
 
 it('a folder is cleared of drafts that a killed process left long ago', async () => {

@@ -68,6 +68,18 @@ describe('the audit chain', () => {
     expect(heard).toEqual([...ids, ...ids]);
   });
 
+  it('counts an event once, when it is sealed: not where that fails, nor where another was first', async () => {
+    await addEvents(here.sql, 5);
+    const { trail } = opened();
+    const counted: number[] = [];
+    const seal = (on: typeof trail) =>
+      sealAudit({ trail: on, chain, clock: { now: () => new Date() }, count: (rows) => void counted.push(rows.length) })();
+    await expect(seal({ ...trail, addSeals: () => Promise.reject(new Error('killed')) })).rejects.toThrow('killed');
+    expect(counted).toEqual([]);
+    expect(await Promise.all(Array.from({ length: 4 }, () => seal(trail)))).toContainEqual({ sealed: 5, more: false });
+    expect(counted).toEqual([5]);
+  });
+
   const places: [string, number][] = [
     ['the first event', 0],
     ['one in the middle', 25],

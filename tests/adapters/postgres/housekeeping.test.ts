@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { type Housekeeping, maintenance } from '#application/maintenance.ts';
 import { after } from '#domain/lifetimes.ts';
 import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresHousekeeping } from '#infrastructure/postgres/housekeeping.ts';
-import { postgresLeases } from '#infrastructure/postgres/leases.ts';
+import { type Leases, postgresLeases } from '#infrastructure/postgres/leases.ts';
 import { startSchedule } from '#infrastructure/schedule/schedule.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';
@@ -154,6 +155,66 @@ describe('a schedule', () => {
     await here.sql`update leases set held_until = now() - interval '1 second'`;
     await until('it runs', () => runs > 0);
     await schedule.stop();
+  });
+
+  it('holds a job of a long rhythm for a moment while it runs, and until the next turn once it has', async () => {
+    await here.sql`delete from leases`;
+    const heldFor = async () =>
+      Number((await here.sql`select extract(epoch from held_until - now()) as seconds from leases`)[0]?.['seconds']);
+    const finished = Promise.withResolvers<void>();
+    let runs = 0;
+    const job = (run: () => Promise<void>) => [{ name: 'a-job', everySeconds: HOUR, run }];
+    const schedule = startSchedule(
+      job(async () => {
+        runs++;
+        await finished.promise;
+      }),
+      leases(),
+      () => {},
+    );
+    await until('it runs', () => runs === 1);
+    expect(await heldFor()).toBeLessThanOrEqual(30);
+    finished.resolve();
+    await until('it rests', async () => (await heldFor()) > HOUR);
+    expect(await heldFor()).toBeLessThanOrEqual(HOUR + 30);
+    const asked: boolean[] = [];
+    const asking: Leases = {
+      ...leases(),
+      async hold(...what) {
+        const isOurs = await leases().hold(...what);
+        asked.push(isOurs);
+        return isOurs;
+      },
+    };
+    const other = startSchedule(
+      job(async () => void runs++),
+      asking,
+      () => {},
+    );
+    await until('another one asked', () => asked.length > 0);
+    expect([asked, runs]).toEqual([[false], 1]);
+    await schedule.stop();
+    await other.stop();
+    expect(await held()).toBeUndefined();
+  });
+
+  it('hands a job on at its end, though the work goes on for longer than that', async () => {
+    await here.sql`delete from leases`;
+    const finished = Promise.withResolvers<void>();
+    let asked = 0;
+    const counting: Leases = {
+      ...leases(),
+      hold: (...what) => {
+        asked++;
+        return leases().hold(...what);
+      },
+    };
+    const schedule = startSchedule([{ name: 'a-job', everySeconds: HOUR, run: () => finished.promise }], counting, () => {});
+    await until('it is held', held);
+    await schedule.stop();
+    finished.resolve();
+    await setImmediate();
+    expect([asked, await held()]).toEqual([1, undefined]);
   });
 
   it('tells of a run that failed and tries again', async () => {

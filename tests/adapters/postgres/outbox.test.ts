@@ -147,6 +147,20 @@ describe('the outbox', () => {
     expect(await left()).toBe(1);
   });
 
+  it('forgets all of that at once, however much there is', async () => {
+    const { id } = await enqueue();
+    await claim(1);
+    await here.outbox.markFailed({ id, attempts: 1 }, NO, null, at);
+    const copies = (createdAt: Date) => here.sql`
+      insert into outbox (id, kind, account_id, recipient, template, sealed, created_at, expires_at, next_attempt_at, attempts, failed_at)
+      select gen_random_uuid(), kind, account_id, recipient, template, sealed, ${createdAt}, expires_at, next_attempt_at, attempts, failed_at
+      from outbox, generate_series(1, 2500) where id = ${id}`;
+    await copies(at);
+    await copies(later(-10));
+    await here.outbox.tidy(at, later(100_000));
+    expect(await here.sql`select sealed is null as erased, count(*)::int from outbox group by 1`).toEqual([{ erased: true, count: 2501 }]);
+  });
+
   it('lets a worker that comes too late change nothing about a message that another one sent', async () => {
     const { id } = await enqueue();
     await claim(10, at);
