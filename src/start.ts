@@ -49,7 +49,7 @@ async function startAll(config: Config): Promise<Running> {
       trimHeap();
       await service.app.listen({ host: config.HOST, port: config.PORT });
     } catch (error) {
-      await service.stop();
+      await service.stop().catch((also: unknown) => log.error({ err: also }, 'what had started does not stop'));
       throw error;
     }
     const { port } = service.app.server.address() as AddressInfo;

@@ -18,7 +18,7 @@ const MOST_LISTED = 1000;
 export const users: Command = {
   summary: 'make, list, import and export users, force new passwords; how far a migration is',
   help: `Usage: latchkey users create --email E [--role ROLE]... [--verified] [--password-stdin]
-       latchkey users list [--role ROLE] [--status active|suspended] [--query PREFIX] [--json]
+       latchkey users list [--role ROLE] [--status active|suspended|deleted] [--query PREFIX] [--json]
        ${IMPORT_USAGE}
        ${EXPORT_USAGE}
        ${MIGRATION_USAGE}
@@ -72,15 +72,19 @@ async function create(args: string[], out: Output): Promise<number> {
   return 0;
 }
 
+function isStatus(word: string): word is AccountStatus {
+  return word === 'active' || word === 'suspended' || word === 'deleted';
+}
+
 async function list(args: string[], out: Output): Promise<number> {
   const options = { role: { type: 'string' }, status: { type: 'string' }, query: { type: 'string' }, json: { type: 'boolean' } } as const;
   const { values } = parseArgs({ args, options });
   const { role, status, query } = values;
-  if (status !== undefined && status !== 'active' && status !== 'suspended') throw new UsageMistake('--status is active or suspended.');
+  if (status !== undefined && !isStatus(status)) throw new UsageMistake('--status is active, suspended or deleted.');
   const filter = {
     prefix: query === undefined ? null : searchPrefix(query),
     role: role === undefined ? null : roleOf(role),
-    status: (status ?? null) as AccountStatus | null,
+    status: status ?? null,
   };
   const found = await withServices(out, ({ store }) => store.read((records) => records.accounts.search(filter, null, MOST_LISTED)));
   if (values.json) {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -85,6 +85,7 @@ export async function startEmbeddedPostgres(
           await ended;
           for (const stream of server.stdio) stream?.destroy(); // the supervisor's pipes would keep this process alive
         }
+        if (!socketDirectory.startsWith(dir)) rmSync(socketDirectory, { recursive: true, force: true });
         unlock();
       },
     };
@@ -117,7 +118,8 @@ function refuseOtherVersion({ version }: Binaries, data: string): void {
 function socketFolder(dir: string, ids: RunAs): string {
   const beside = path.join(dir, 'run');
   if (Buffer.byteLength(beside) <= LONGEST_SOCKET_PATH) return ownFolder(beside, ids);
-  return ownFolder(path.join(tmpdir(), `latchkey-${process.pid}`), ids);
+  // A name that nobody can know before: who made the folder first could open it to all, and there is no password.
+  return ownFolder(mkdtempSync(path.join(tmpdir(), 'latchkey-')), ids);
 }
 
 /** @returns the supervisor of the server, once that takes connections; ends with this process */

@@ -2,10 +2,17 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
+/** What SECRET_KEY must have too. */
+const SHORTEST = 32;
+
+export class UnusableSecret extends Error {
+  readonly isForPeople = true;
+}
+
 /**
  * A secret of 256 bits, made at first use and kept in the data directory (0600): development needs no settings, and a restart
  * signs nobody out. Of processes that start at once one wins and all agree.
- * @throws when others can read the file
+ * @throws UnusableSecret when others can read the file, or it was cut short
  */
 export function generatedSecret(dataDir: string, name: string): Buffer {
   const file = path.join(dataDir, name);
@@ -24,13 +31,16 @@ export function generatedSecret(dataDir: string, name: string): Buffer {
   return read(file);
 }
 
-/** The secret that was made before, without making one. @returns null when there is none @throws when others can read the file */
+/** The secret that was made before, without making one. @returns null when there is none @throws UnusableSecret */
 export function earlierSecret(dataDir: string, name: string): Buffer | null {
   const file = path.join(dataDir, name);
   return statSync(file, { throwIfNoEntry: false }) ? read(file) : null;
 }
 
 function read(file: string): Buffer {
-  if ((statSync(file).mode & 0o077) !== 0) throw new Error(`Others can read ${file}; run: chmod 600 ${file}`);
-  return Buffer.from(readFileSync(file, 'utf8'));
+  if ((statSync(file).mode & 0o077) !== 0) throw new UnusableSecret(`Others can read ${file}; run: chmod 600 ${file}`);
+  const secret = readFileSync(file);
+  if (secret.length < SHORTEST)
+    throw new UnusableSecret(`${file} holds no secret of ours any more: bring it back from a backup, or delete it to begin anew`);
+  return secret;
 }

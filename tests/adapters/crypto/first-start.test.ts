@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readKeyFolder } from '#infrastructure/crypto/key-folder.ts';
+import { earlierSecret, generatedSecret } from '#infrastructure/embedded/generated-secret.ts';
 
 const AT_ONCE = 4;
 const ROUNDS = 25;
@@ -89,5 +90,14 @@ describe('latchkey keys generate on a file system without hard links', () => {
     expect(status).toBe(1);
     expect(stderr).toContain('no space left');
     expect(readdirSync(dir)).toEqual([]);
+  });
+});
+
+describe('a secret that is kept', () => {
+  it.each(['', 'short'])('is refused when it was cut to %j: keys derived from it would be anybody’s', (cut) => {
+    generatedSecret(dir, 'secret-key');
+    writeFileSync(path.join(dir, 'secret-key'), cut);
+    expect(() => generatedSecret(dir, 'secret-key')).toThrow('holds no secret of ours any more');
+    expect(() => earlierSecret(dir, 'secret-key')).toThrow('holds no secret of ours any more');
   });
 });

@@ -1,0 +1,79 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net, { type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, inject, it } from 'vitest';
+import { migrate } from '#infrastructure/postgres/migrate.ts';
+import { type Environment, loadConfig } from '#src/config.ts';
+import { StartFailure, startFailure } from '#src/start-failure.ts';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-start-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** What the operator reads when `attempt` fails. */
+async function told(settings: Environment, attempt: () => unknown): Promise<string> {
+  const error = await Promise.resolve()
+    .then(attempt)
+    .then(
+      () => new Error('it did not fail'),
+      (failed: unknown) => failed,
+    );
+  const failure = startFailure(error, loadConfig({ NODE_ENV: 'test', ...settings }));
+  expect(failure).toBeInstanceOf(StartFailure);
+  return (failure as StartFailure).message;
+}
+
+const listening = (host: string, port: number) =>
+  new Promise<net.Server>((resolve, reject) => {
+    const server = net.createServer();
+    server.once('error', reject).listen({ host, port }, () => resolve(server));
+  });
+const atDatabase = (url: string) => ({ DATABASE_URL: url });
+const migrated = (url: string) => migrate({ url }, new Date());
+
+describe('a start that fails names the setting', () => {
+  it('of a port that is taken, and of that of the metrics', async () => {
+    const taken = await listening('127.0.0.1', 0);
+    const port = (taken.address() as AddressInfo).port;
+    const again = () => listening('127.0.0.1', port);
+    expect(await told({ PORT: String(port) }, again)).toContain(`PORT=${port}: something else listens there already`);
+    expect(await told({ METRICS_PORT: String(port) }, again)).toContain(`METRICS_PORT=${port}: something else`);
+    taken.close();
+  });
+
+  it.each(['192.0.2.1', 'nonesuch.invalid'])('of the address %s, which is not of this machine', async (host) => {
+    expect(await told({ HOST: host }, () => listening(host, 0))).toBe(`HOST=${host}: this machine has no such address to listen on.`);
+  });
+
+  it('of folders that cannot be made or written', async () => {
+    const file = path.join(folder, 'file');
+    writeFileSync(file, '');
+    const inFile = path.join(file, 'data');
+    expect(await told({ DATA_DIR: inFile }, () => mkdirSync(inFile, { recursive: true }))).toContain(`DATA_DIR=${inFile}: `);
+    expect(await told({ KEYS_DIR: file }, () => mkdirSync(file))).toContain(`KEYS_DIR=${file}: EEXIST`);
+  });
+
+  it('of a database that is not there, without the password in its URL', async () => {
+    const closed = await listening('127.0.0.1', 0);
+    const { port } = closed.address() as AddressInfo;
+    await new Promise((resolve) => closed.close(resolve));
+    const url = `postgres://auth:canary@127.0.0.1:${port}/auth`;
+    const away = await told(atDatabase(url), () => migrated(url));
+    expect(away).toContain(`DATABASE_URL: 127.0.0.1:${port} lets nobody in`);
+    expect(away).not.toContain('canary');
+  });
+
+  it.runIf('url' in inject('postgres'))('of a database or a role that the server does not have', async () => {
+    const server = inject('postgres');
+    const at = (change: Partial<URL>) => Object.assign(new URL('url' in server ? server.url : ''), change).href;
+    const noDatabase = at({ pathname: '/nonesuch' });
+    expect(await told(atDatabase(noDatabase), () => migrated(noDatabase))).toContain('database "nonesuch" does not exist');
+  });
+});
+
+it('any other failure keeps its stack', () => {
+  const config = loadConfig({ NODE_ENV: 'test' });
+  for (const error of [new TypeError('a defect'), Object.assign(new Error('x'), { code: '42703' }), 'text']) {
+    expect(startFailure(error, config)).toBe(error);
+  }
+});
