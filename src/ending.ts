@@ -28,7 +28,7 @@ export function ending({ stop, longestMs, onError, exit }: Ending): (exitCode: n
       } finally {
         exit(1);
       }
-    }, longestMs()).unref();
+    }, longestMs()); // kept: what hangs without a handle would let the process end as if all were well
     try {
       await stop();
     } catch (error) {

@@ -39,7 +39,8 @@ try {
     });
   }
 } catch (error) {
-  console.error(error instanceof ConfigMistakes || isForPeople(error) ? error.message : error);
+  const { printedError } = await import('./logged-error.ts');
+  console.error(error instanceof ConfigMistakes || isForPeople(error) ? error.message : printedError(error));
   process.exit(1);
 }
 

@@ -90,11 +90,11 @@ function isPercentEncoded({ username, password }: URL): boolean {
   }
 }
 
-/** One that names its server or, as libpq has it, a folder with a socket: without either the drivers guess one. */
+/** The drivers would guess all of one that names nothing, from PGHOST or the user of this process. */
 const databaseUrl = url('postgres:', 'postgresql:').refine((value) => {
   if (!URL.canParse(value)) return true; // said already
-  const { hostname, searchParams } = new URL(value);
-  return hostname !== '' || searchParams.has('host');
+  const { hostname, pathname } = new URL(value);
+  return hostname !== '' || pathname.length > 1;
 }, 'name the server, as postgres://user:password@host:5432/database');
 
 /** The time meant: of a day, its end in UTC. */

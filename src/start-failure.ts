@@ -24,8 +24,9 @@ export function startFailure(error: unknown, config: Settings): unknown {
 function ofSocket({ code, port, syscall, hostname }: SystemError, config: Settings): string | null {
   const isMetrics = port !== undefined && port === config.METRICS_PORT && port !== config.PORT;
   const at = isMetrics ? `METRICS_PORT=${port}` : `PORT=${config.PORT}`;
+  if (syscall !== 'listen' && syscall !== 'getaddrinfo') return null;
   if (code === 'EADDRINUSE') return `${at}: something else listens there already. End it, or choose another port.`;
-  if (code === 'EACCES' && syscall === 'listen') return `${at}: this user may not listen there. Choose a port above 1023.`;
+  if (code === 'EACCES') return `${at}: this user may not listen there. Choose a port above 1023.`;
   const isNoAddress = code === 'EADDRNOTAVAIL' || (syscall === 'getaddrinfo' && hostname === config.HOST);
   return isNoAddress ? `HOST=${config.HOST}: this machine has no such address to listen on.` : null;
 }
@@ -34,7 +35,7 @@ function ofDatabase(error: SystemError, { DATABASE_URL }: Settings): string | nu
   if (DATABASE_URL === undefined || error.path !== undefined || !(isBroken(error) || NOT_LET_IN.has(error.code))) return null;
   const { hostname, port } = new URL(DATABASE_URL.reveal());
   const said = error.message || error.code;
-  const isTls = /TLS|SSL/i.test(said);
+  const isTls = /secure TLS connection|does not support SSL/i.test(said);
   const hint = isTls ? ' Does the server speak TLS, as sslmode asks?' : '';
   return `DATABASE_URL: ${hostname || 'the socket'}${port && `:${port}`} lets nobody in: ${said}.${hint} "latchkey doctor" looks further.`;
 }

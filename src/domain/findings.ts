@@ -153,8 +153,8 @@ export const FINDINGS = {
   },
   'secret-file-open': {
     severity: 'error',
-    why: 'Other users of this machine can read it, and the service refuses it.',
-    todo: 'chmod 600, as the user of the service.',
+    why: 'Other users of this machine can read it, or it was cut short: the service refuses it.',
+    todo: 'chmod 600, as the user of the service; bring one that was cut short back from a backup.',
   },
   'secrets-under-old-keys': {
     severity: 'warning',

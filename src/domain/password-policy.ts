@@ -38,7 +38,8 @@ export function passwordFaults(
   if (policy.requireNumbers && !/\p{N}/u.test(normal)) faults.push('It must have a digit.');
   if (policy.requireSpecialChars && !/[^\p{L}\p{N}]/u.test(normal)) faults.push('It must have a special character.');
   const lowerCased = normal.toLowerCase();
-  if (isRepeat(lowerCased) || isRun(lowerCased) || isDecorated(lowerCased, isCommon))
+  // As typed too: small letters may be other ones at the end of a word (Σ), or more of them (İ).
+  if (isRepeat(normal) || isRepeat(lowerCased) || isRun(lowerCased) || isDecorated(lowerCased, isCommon))
     faults.push('It is one of the passwords that attackers try first.');
   else if (isDerivedFrom(lowerCased, context)) faults.push('It is too close to your name, your address or this service.');
   return faults;
@@ -53,8 +54,8 @@ const LEET: Record<string, string> = { '0': 'o', '1': 'l', '3': 'e', '4': 'a', '
  * Whether the whole password repeats a short unit: `00000000`, `123123123`, `abcabcab`. Lists leave these out, their programs find
  * them by rule, and so do attackers (ASVS 6.2.4, 63B 3.1.1.2).
  */
-function isRepeat(lowerCased: string): boolean {
-  const letters = [...lowerCased];
+function isRepeat(password: string): boolean {
+  const letters = [...password];
   const most = Math.min(LONGEST_REPEATED_UNIT, Math.floor(letters.length / 2));
   return Array.from({ length: most }, (_, index) => index + 1).some((unit) =>
     letters.every((letter, at) => at < unit || letter === letters[at - unit]),

@@ -30,7 +30,8 @@ function edgeProblems({ access, session, neverBlocked, body, params, query, limi
   const isForService = access !== 'public' && 'serviceClient' in access;
   if (isForService) codes.push('unauthenticated');
   else if (access !== 'public' || session === 'if-there' || session === 'if-live') {
-    codes.push('unauthenticated', 'session-superseded', 'account-suspended', 'csrf');
+    codes.push('unauthenticated', 'account-suspended', 'csrf');
+    if (session !== 'if-live') codes.push('session-superseded');
     if (method !== 'GET') codes.push('forbidden'); // the access token of a cookie session
   }
   if (access !== 'public' && !isForService) {

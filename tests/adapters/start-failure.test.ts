@@ -41,8 +41,21 @@ describe('a start that fails names the setting', () => {
     taken.close();
   });
 
-  it.each(['192.0.2.1', 'nonesuch.invalid'])('of the address %s, which is not of this machine', async (host) => {
-    expect(await told({ HOST: host }, () => listening(host, 0))).toBe(`HOST=${host}: this machine has no such address to listen on.`);
+  it('of an address that is not of this machine, or of a name that has none', async () => {
+    const said = (host: string) => `HOST=${host}: this machine has no such address to listen on.`;
+    expect(await told({ HOST: '192.0.2.1' }, () => listening('192.0.2.1', 0))).toBe(said('192.0.2.1'));
+    // As Node says it; asking a resolver that is not there could take a minute.
+    const unknown = Object.assign(new Error('getaddrinfo ENOTFOUND nonesuch.invalid'), {
+      code: 'ENOTFOUND',
+      syscall: 'getaddrinfo',
+      hostname: 'nonesuch.invalid',
+    });
+    expect(await told({ HOST: 'nonesuch.invalid' }, () => Promise.reject(unknown))).toBe(said('nonesuch.invalid'));
+  });
+
+  it('of a database whose address this machine cannot reach from, not of its own', async () => {
+    const error = Object.assign(new Error('connect EADDRNOTAVAIL ::1:5432'), { code: 'EADDRNOTAVAIL', syscall: 'connect', port: 5432 });
+    expect(await told(atDatabase('postgres://db/auth'), () => Promise.reject(error))).toContain('DATABASE_URL: db lets nobody in');
   });
 
   it('of folders that cannot be made or written', async () => {

@@ -99,7 +99,7 @@ describe('the settings', () => {
 
   it.each([
     ['DATABASE_URL', 'postgres://auth:p%23%2F%25@db.internal:5433/auth?sslmode=require'],
-    ['DATABASE_URL', 'postgresql:///auth?host=/var/run/postgresql'],
+    ['DATABASE_URL', 'postgresql:///auth'], // with PGHOST
     ['ALLOWED_HOSTS', 'auth.example.com, localhost,[::1],10.0.0.7,my_service'],
     ['AUDIT_ARCHIVE_URL', 'file:///var/audit'],
   ])('take %s=%s', (name, value) => {

@@ -133,7 +133,7 @@ describe('of keys and secrets', () => {
     expect(await idsWith(settings)).toEqual(['keys-unusable']);
 
     mkdirSync(at('data'), { recursive: true });
-    writeFileSync(path.join(at('data'), 'secret-key'), 'x', { mode: 0o600 });
+    writeFileSync(path.join(at('data'), 'secret-key'), 'x'.repeat(43), { mode: 0o600 });
     expect(await idsWith({ SECRET_KEY: undefined })).toEqual([]);
     chmodSync(path.join(at('data'), 'secret-key'), 0o644);
     expect(await idsWith({ SECRET_KEY: undefined })).toEqual(['secret-file-open']);

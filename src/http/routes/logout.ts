@@ -12,7 +12,7 @@ export function logoutRoute(use: ReturnType<typeof logout>) {
     tag: 'Signing in',
     summary: 'End this session',
     description:
-      'With an access token as bearer, with the session cookie, or with the refresh token in the body, whichever is still good. What has ended stays so.',
+      'With an access token as bearer, with the session cookie, or with the refresh token in the body, which an access token that has expired does not keep from it. What has ended stays so.',
     access: 'public',
     session: 'if-live', // who signs out after a break sends an access token that has expired beside the refresh token
     problems: ['invalid-refresh-token'],

@@ -23,13 +23,24 @@ export function generatedSecret(dataDir: string, name: string): Buffer {
     try {
       linkSync(draft, file);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (!isThere(error)) keepWithoutLink(draft, file);
     } finally {
       rmSync(draft);
     }
   }
   return read(file);
 }
+
+/** Some file systems have no hard links. A process that dies in between leaves a short file, which is refused. */
+function keepWithoutLink(draft: string, file: string): void {
+  try {
+    writeFileSync(file, readFileSync(draft), { mode: 0o600, flag: 'wx', flush: true });
+  } catch (error) {
+    if (!isThere(error)) throw error;
+  }
+}
+
+const isThere = (error: unknown) => (error as NodeJS.ErrnoException).code === 'EEXIST';
 
 /** The secret that was made before, without making one. @returns null when there is none @throws UnusableSecret */
 export function earlierSecret(dataDir: string, name: string): Buffer | null {

@@ -10,6 +10,7 @@ const BROKEN = new Set([
   'EPIPE',
   'ENOENT', // the socket of the embedded server
   'ETIMEDOUT',
+  'EADDRNOTAVAIL', // an IPv6 address from a machine that has none
   'EHOSTUNREACH',
   'ENETUNREACH',
   'ENOTFOUND',

@@ -27,7 +27,8 @@ async function roundsAtOnce(module: string, call: string): Promise<unknown[][]> 
       const results = [];
       for (let round = 0; round < ${ROUNDS}; round++) {
         Atomics.add(gates, round, 1);
-        while (Atomics.load(gates, round) < ${AT_ONCE});
+        Atomics.notify(gates, round);
+        for (let seen; (seen = Atomics.load(gates, round)) < ${AT_ONCE}; ) if (Atomics.wait(gates, round, seen, 10_000) === 'timed-out') throw new Error('alone');
         try { results.push(String(${call})); } catch (error) { results.push(error.message); }
       }
       parentPort.postMessage(results);
@@ -40,7 +41,7 @@ async function roundsAtOnce(module: string, call: string): Promise<unknown[][]> 
           worker.once('message', resolve).once('error', reject);
         }),
     ),
-  );
+  ).finally(() => Promise.all(workers.map((worker) => worker.terminate())));
   return Array.from({ length: ROUNDS }, (_, round) => results.map((ofOne) => ofOne[round]));
 }
 
