@@ -22,7 +22,8 @@ export type Running = {
 };
 
 /**
- * Starts everything in its order: database, migrations, service, socket. The database server is ended when a later one fails; the process that ends ends the rest.
+ * Starts everything in its order: database, migrations, service, socket. The database server is ended when a later one fails; the
+ * process that ends ends the rest.
  * @throws StartFailure, or another error that is for people
  */
 export async function start(config: Config): Promise<Running> {

@@ -2,8 +2,7 @@ import { type AuditChain, GENESIS } from './audit-chain.ts';
 import type { AuditRow, AuditTrail, Seal } from './ports/audit-trail.ts';
 import type { Clock } from './ports/services.ts';
 
-/** A seal of so many events is 32 kB. */
-/** How many events are sealed at once: one seal for each month among them. */
+/** How many events are sealed at once: one seal, of 32 kB at most, for each month among them. */
 export const BATCH = 1000;
 
 export type SealAudit = {

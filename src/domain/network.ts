@@ -20,7 +20,7 @@ export function networkOf(ip: string): string {
 /** An address as it is kept and looked for: IPv4 that came over an IPv6 socket is IPv4. @returns `unknown` for what is no address */
 export function plainAddress(ip: string): string {
   const address = withoutPort(ip).replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
-  return addressOf(address) ? address : UNKNOWN;
+  return partsOf(address) ? address : UNKNOWN;
 }
 
 /** Some proxies write the client's port into X-Forwarded-For, as 192.0.2.1:5678 or [2001:db8::1]:443: another port is nobody else. */
@@ -48,13 +48,18 @@ export function isLocal(network: string): boolean {
 
 /** An address as a number of its family; IPv4 written as IPv6 is IPv4. @returns undefined when it is no address */
 export function addressOf(ip: string): { family: 4 | 6; value: bigint } | undefined {
-  const address = ip.toLowerCase().replace(/%.*$/, '');
-  const parts = address.includes(':') ? groupsOf(address) : bytesOf(address);
+  const parts = partsOf(ip.toLowerCase());
   if (parts === undefined) return undefined;
   const bits = parts.length === 4 ? 8n : 16n;
   const value = parts.reduce((sum, part) => (sum << bits) + BigInt(part), 0n);
   if (parts.length === 4) return { family: 4, value };
   return value >> 32n === 0xffffn ? { family: 4, value: value & 0xffffffffn } : { family: 6, value };
+}
+
+/** Four bytes or eight groups, whatever zone stands behind them. */
+function partsOf(address: string): number[] | undefined {
+  const unzoned = address.replace(/%.*$/, '');
+  return unzoned.includes(':') ? groupsOf(unzoned) : bytesOf(unzoned);
 }
 
 function bytesOf(address: string): number[] | undefined {

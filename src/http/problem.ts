@@ -51,7 +51,7 @@ export function sendProblem(reply: FastifyReply, refusal: Refusal, issuer: strin
   const problem = problemOf(refusal, issuer, reply.request.id);
   reply.request.problem = refusal.refused;
   if (refusal.retryAfterSeconds !== undefined) reply.header('retry-after', String(Math.max(1, refusal.retryAfterSeconds)));
-  if (problem.status === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', challengeOf(refusal));
+  if (problem.status === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', challengeOf(refusal, reply.request));
   return reply
     .code(problem.status)
     .header('cache-control', 'no-store')
@@ -60,9 +60,10 @@ export function sendProblem(reply: FastifyReply, refusal: Refusal, issuer: strin
     .send(problem);
 }
 
-/** RFC 6750 section 3, with what RFC 9470 adds for a step-up. */
-function challengeOf({ challenge, detail = '' }: Refusal): string {
-  if (challenge === undefined) return 'Bearer';
+/** RFC 6750 section 3: who showed a token hears that it is no good. With what RFC 9470 adds for a step-up. */
+function challengeOf({ refused, challenge, detail = '' }: Refusal, { headers }: FastifyRequest): string {
+  const isShown = refused === 'unauthenticated' && headers.authorization !== undefined;
+  if (challenge === undefined) return isShown ? 'Bearer error="invalid_token"' : 'Bearer';
   const asked = Object.entries(challenge).map(([name, value]) => `, ${name}="${value}"`);
   return `Bearer error="insufficient_user_authentication", error_description="${detail}"${asked.join('')}`;
 }

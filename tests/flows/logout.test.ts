@@ -78,8 +78,12 @@ describe('signing out', () => {
   });
 
   it('is refused without a credential, with an expired one, and with one that nobody made', async () => {
-    expectProblem(await api.post('/api/auth/logout'), 'unauthenticated');
-    expectProblem(await api.post('/api/auth/logout', {}, 'a.b.c'), 'unauthenticated');
+    const nobody = await api.post('/api/auth/logout');
+    expectProblem(nobody, 'unauthenticated');
+    expect(nobody.headers['www-authenticate']).toBe('Bearer');
+    const madeUp = await api.post('/api/auth/logout', {}, 'a.b.c');
+    expectProblem(madeUp, 'unauthenticated');
+    expect(madeUp.headers['www-authenticate']).toBe('Bearer error="invalid_token"'); // RFC 6750 3.1
     expectProblem(await api.post('/api/auth/logout', { refresh_token: 'lk_rt_x' }), 'invalid-refresh-token');
     const { accessToken } = await signedInPerson(service);
     clock.advance(15 * MINUTE);
