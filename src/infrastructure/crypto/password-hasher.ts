@@ -3,8 +3,8 @@ import { availableParallelism } from 'node:os';
 import { hash as argon2Hash, verify as argon2Verify, type Options } from '@node-rs/argon2';
 import type { PasswordHasher } from '#application/ports/services.ts';
 import { normalizePassword } from '#domain/password-policy.ts';
+import { type Gate, gate } from '../gate.ts';
 import { foreignHash } from './foreign-hashes/foreign-hashes.ts';
-import { type Gate, gate } from './gate.ts';
 
 export type Argon2Parameters = { memoryKib: number; timeCost: number; parallelism: number };
 

@@ -15,12 +15,11 @@ export function passkeyColumns(sql: Handle) {
 export function authenticatorReads(sql: Handle): Reads['authenticators'] {
   const self: Reads['authenticators'] = {
     async list(accountId) {
-      const [totp, phone, passkeys, [codes]] = await Promise.all([
-        self.findTotp(accountId, 'active'),
-        self.findPhone(accountId),
-        self.listPasskeys(accountId, MOST_PASSKEYS),
-        sql<{ left: number }[]>`select count(*)::int as left from recovery_codes where account_id = ${accountId} and used_at is null`,
-      ]);
+      const totp = await self.findTotp(accountId, 'active');
+      const phone = await self.findPhone(accountId);
+      const passkeys = await self.listPasskeys(accountId, MOST_PASSKEYS);
+      const [codes] = await sql<{ left: number }[]>`
+        select count(*)::int as left from recovery_codes where account_id = ${accountId} and used_at is null`;
       return { totp, phone, passkeys, recoveryCodesLeft: codes?.left ?? 0 };
     },
     async secondFactors(accountId) {

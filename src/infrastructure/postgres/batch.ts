@@ -1,10 +1,11 @@
 import { DependencyDown } from '#application/ports/errors.ts';
+import { MOST_WAITING } from './connect.ts';
 
 type Asked<In, Out> = { input: In; resolve: (outcome: Out) => void; reject: (error: unknown) => void };
 
 /**
  * Lets calls that come together share a statement: those of one turn of the event loop, and those that come while `atOnce`
- * statements are under way. Nobody waits for company: a call alone is sent in its own turn.
+ * statements are under way, up to MOST_WAITING. Nobody waits for company: a call alone is sent in its own turn.
  * @param send does the work of all its inputs, or fails with nothing done; one outcome for each, in their order
  * @param keyOf two inputs with the same key are never sent together, when they must not be
  */
@@ -54,6 +55,7 @@ export function batched<In, Out>(
 
   return (input) =>
     new Promise((resolve, reject) => {
+      if (waiting.length >= MOST_WAITING) return reject(new DependencyDown('postgres', { retryAfterSeconds: 1 }));
       waiting.push({ input, resolve, reject });
       if (isDue || underWay >= atOnce) return;
       isDue = true;

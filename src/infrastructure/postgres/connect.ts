@@ -1,5 +1,6 @@
 import postgres, { type ISql, type Sql } from 'postgres';
 import { DependencyDown } from '#application/ports/errors.ts';
+import { gate } from '../gate.ts';
 import { deadline, KNOCK_MS, LONGEST_MS, TooLate } from './deadline.ts';
 import { isBroken, isLate, isUnable } from './failure.ts';
 import { knock } from './knock.ts';
@@ -37,6 +38,11 @@ const LEFTOVER_MS = (CONNECT_TIMEOUT_SECONDS + 1) * 1000;
 /** A connection that breaks this soon was stale: there is time to try again. */
 const STALE_MS = 100;
 
+/** So many may wait for a connection, or for a statement to share: more are told at once that the service is busy. */
+export const MOST_WAITING = 2000;
+/** After so much work all connections are used at once, see `useAll`. */
+const USE_ALL_EVERY = 10_000;
+
 /** `close` ends each connection when it has nothing to do; the types of postgres.js 3.4.9 leave it out. */
 type Pool = Sql & { close(): Promise<void> };
 
@@ -71,11 +77,15 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
       connection: { application_name: 'latchkey', ...settings },
     }) as Pool;
   let client = open();
+  // Who finds no connection free waits here and not in postgres.js 3.4.9, which would queue without bound, put statements behind others
+  // on a connection that may be slow, and keep a place for each of those in a list that it searches at every statement.
+  const places = gate(poolSize, MOST_WAITING, 'postgres');
   let isClosed = false;
   let isDown = false;
   let answeredAtMs = 0;
   let running = 0;
   let failures = 0;
+  let untilAllUsed = USE_ALL_EVERY;
   let knocking: Promise<boolean> | undefined;
   let asking: Promise<unknown> | undefined;
 
@@ -114,30 +124,52 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
     setTimeout(discard, RETIRE_SECONDS * 1000, seen).unref();
   };
 
-  async function attempt<T>(work: () => PromiseLike<T>): Promise<T> {
-    const used = client;
+  /**
+   * The list of free connections in postgres.js 3.4.9 keeps a place for each time that it handed one out, and searches them all at every
+   * statement, until it is empty: that is when all are in use (docs/adr/0025).
+   */
+  const useAll = () => {
+    untilAllUsed = USE_ALL_EVERY;
+    if (isClosed) return;
+    for (let free = poolSize - places.load().running; free > 0; free--) ask().catch(() => {});
+  };
+
+  /** Waits for a connection however many do: who asks whether PostgreSQL is there is not told that we are busy. */
+  const ask = () => attempt(() => client`select 1`, Number.POSITIVE_INFINITY);
+
+  /** @param mostWaiting when more wait for a connection, it is not tried @throws DependencyDown */
+  async function attempt<T>(work: () => PromiseLike<T>, mostWaiting = MOST_WAITING): Promise<T> {
+    let used: Pool | undefined;
     running++;
     const { tooLate, stop } = deadline(isThere, () => answeredAtMs);
+    const entered = places.enter(mostWaiting);
     try {
+      await Promise.race([entered, tooLate]);
+      used = client;
       const result = await Promise.race([work(), tooLate]);
       answeredAtMs = performance.now();
       isDown = false;
+      if (--untilAllUsed === 0) setImmediate(useAll);
       return result;
     } catch (error) {
-      if (error instanceof TooLate || isBroken(error)) replace(used, error);
-      else if (!isLate(error) && !isUnable(error)) throw error;
+      if (used && (error instanceof TooLate || isBroken(error))) replace(used, error);
+      else if (used && !isLate(error) && !isUnable(error)) throw error;
       failures++;
-      throw new DependencyDown('postgres', { cause: error });
+      throw error instanceof DependencyDown ? error : new DependencyDown('postgres', { cause: error });
     } finally {
       running--;
       stop();
+      entered.then(
+        (leave) => leave(),
+        () => {}, // too many waited
+      );
     }
   }
 
   const within: Database['within'] = async (work, { isRepeatable } = { isRepeatable: false }) => {
     // While it is down one statement asks for all, and nothing else is queued.
     if (isDown) {
-      asking ??= attempt(() => client`select 1`).finally(() => {
+      asking ??= ask().finally(() => {
         asking = undefined;
       });
       await asking;
@@ -177,7 +209,7 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
       }
     },
     check: () =>
-      within(() => client`select 1`).then(
+      (asking ?? ask()).then(
         () => 'up',
         () => 'down',
       ),

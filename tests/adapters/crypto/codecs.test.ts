@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DependencyDown } from '#application/ports/errors.ts';
 import { loadCommonPasswords } from '#infrastructure/crypto/common-passwords.ts';
-import { gate } from '#infrastructure/crypto/gate.ts';
 import { argon2Hasher, argon2Weakness } from '#infrastructure/crypto/password-hasher.ts';
 import { refreshTokens } from '#infrastructure/crypto/refresh-tokens.ts';
 import { openMessage, sealMessage } from '#infrastructure/crypto/sealed-messages.ts';
+import { gate } from '#infrastructure/gate.ts';
 
 const parts = fc.record({
   sessionId: fc.uuid(),

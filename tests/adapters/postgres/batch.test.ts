@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { DependencyDown } from '#application/ports/errors.ts';
 import { after } from '#domain/lifetimes.ts';
 import { batched } from '#infrastructure/postgres/batch.ts';
-import { openDatabase } from '#infrastructure/postgres/connect.ts';
+import { MOST_WAITING, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';
@@ -82,6 +82,23 @@ describe('calls that share a statement', () => {
       3,
     ]);
     expect(await ask(4)).toBe(4);
+  });
+
+  it('wait in a line that ends: more are told at once that it is busy, and all that wait are served', async () => {
+    const { ask, sent } = held({ most: MOST_WAITING, atOnce: 1 });
+    const first = ask(0);
+    await turn();
+    const waiting = Array.from({ length: MOST_WAITING }, (_, number) => ask(number));
+    await expect(ask(1)).rejects.toBeInstanceOf(DependencyDown);
+    sent[0]?.end();
+    await first;
+    await turn();
+    sent[1]?.end();
+    expect(await Promise.all(waiting)).toEqual(Array.from({ length: MOST_WAITING }, (_, number) => 2 * number));
+    const next = ask(7);
+    await turn();
+    sent[2]?.end();
+    expect(await next).toBe(14);
   });
 
   it('share in an outage, and those that wait are sent at once: none waits for a second failure', async () => {
