@@ -8,7 +8,7 @@ const BEHIND = '\x7f';
 
 /**
  * A page of accounts: the newest first, or, with a prefix, by what begins with it. So every page is read in the order of an index and
- * costs the same however many there are. Roles and states are written out, not passed: each role has an index of its own, and
+ * costs the same however many there are. Roles and states are written out, not passed: each rare role has an index of its own, and
  * the plan knows how few are suspended.
  */
 export async function searchAccounts(

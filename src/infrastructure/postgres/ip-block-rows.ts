@@ -1,5 +1,5 @@
 import type { IpBlock, Reads, Writes } from '#application/ports/store.ts';
-import { MOST_IP_BLOCKS } from '#domain/ip-blocks.ts';
+import { MOST_AUTOMATIC_IP_BLOCKS, MOST_IP_BLOCKS } from '#domain/ip-blocks.ts';
 import type { Handle } from './connect.ts';
 
 type Row = {
@@ -41,7 +41,10 @@ export function ipBlockWrites(sql: Handle): Omit<Writes['ipBlocks'], keyof Reads
         insert into ip_blocks as b (id, network, reason, origin, created_by, created_at, ends_at)
         select ${id}::uuid, ${network}::text::cidr, ${reason}::text, ${origin}::text, ${createdBy}::uuid, ${createdAt}::timestamptz,
           ${endsAt}::timestamptz
-        where (select count(*) from ip_blocks where ends_at is null or ends_at > ${createdAt}) < ${MOST_IP_BLOCKS}::int
+        where (
+          select count(*) < ${MOST_IP_BLOCKS}::int
+            and (${origin}::text <> 'automatic' or count(*) filter (where origin = 'automatic') < ${MOST_AUTOMATIC_IP_BLOCKS}::int)
+          from ip_blocks where ends_at is null or ends_at > ${createdAt})
         on conflict (network) do update set id = excluded.id, reason = excluded.reason, origin = excluded.origin,
           created_by = excluded.created_by, created_at = excluded.created_at, ends_at = excluded.ends_at
         where b.ends_at <= ${createdAt} or (b.origin = 'automatic' and (excluded.origin = 'manual' or excluded.ends_at > b.ends_at))

@@ -21,7 +21,8 @@ type Moved = Rotation | 'refused' | 'held';
  */
 export async function rotate(sql: Sql, uses: readonly Use[], { isPatient } = { isPatient: false }): Promise<Moved[]> {
   const column = (of: (use: Use) => string | number | Date | Buffer | null) => literalOf(uses.map(of));
-  // `seen` holds the rows' locks, so they are the newest versions: after the update nobody could tell who moved the counter.
+  // `seen` holds the rows' locks, so they are the newest versions: after the update nobody could tell who moved the counter. Whether a
+  // session is live is asked there, where its row is found by its id; where it is moved, an index that knows the live ones would be read whole.
   // Where there is no grace its beginning is null: later than any instant.
   const rows = await sql<(Partial<Row> & Seen)[]>`
     with uses as (
@@ -34,7 +35,7 @@ export async function rotate(sql: Sql, uses: readonly Use[], { isPatient } = { i
         ${column((use) => use.event.requestId)}::text::text[], ${column((use) => use.event.risk)}::text::smallint[]
       ) as u (session_id, secret_hash, counter, at, grace_began_at, idle_end_at, ip, user_agent, event_id, type, request_id, risk)
     ), seen as (
-      select uses.*, s.refresh_counter as seen_counter from uses join sessions s on s.id = uses.session_id
+      select uses.*, s.refresh_counter as seen_counter, s.revoked_at is null as is_live from uses join sessions s on s.id = uses.session_id
       for no key update of s ${isPatient ? sql`` : sql`skip locked`}
     ), moved as (
       update sessions s set
@@ -44,7 +45,7 @@ export async function rotate(sql: Sql, uses: readonly Use[], { isPatient } = { i
         idle_end_at = case when s.refresh_counter = u.counter then least(u.idle_end_at, s.absolute_end_at) else s.idle_end_at end
       from accounts a, seen u
       where s.id = u.session_id and a.id = s.account_id and s.security_stamp = a.security_stamp and s.refresh_secret_hash = u.secret_hash
-        and s.revoked_at is null and s.idle_end_at > u.at and s.absolute_end_at > u.at
+        and u.is_live and s.idle_end_at > u.at and s.absolute_end_at > u.at
         and (s.refresh_counter = u.counter or (s.refresh_counter = u.counter + 1 and s.rotated_at > u.grace_began_at))
       returning ${sessionColumns(sql)}, s.refresh_counter,
         a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, false as is_password_withdrawn, a.status, a.roles, a.created_at as account_created_at
