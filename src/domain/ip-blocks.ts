@@ -5,6 +5,8 @@ export type Network = { family: 4 | 6; start: bigint; prefix: number };
 
 /** So many at once: what one look-up costs and what they hold in memory is bounded. */
 export const MOST_IP_BLOCKS = 10_000;
+/** A flood from many networks leaves people the rest for blocks of their own. */
+export const MOST_AUTOMATIC_IP_BLOCKS = 9000;
 
 /** Nobody blocks more than this by one line: a mistyped prefix would lock the world out. */
 const WIDEST = { 4: 8, 6: 16 };

@@ -1,5 +1,5 @@
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { MOST_IP_BLOCKS } from '#domain/ip-blocks.ts';
+import { MOST_AUTOMATIC_IP_BLOCKS, MOST_IP_BLOCKS } from '#domain/ip-blocks.ts';
 import { openDatabase } from '#infrastructure/postgres/connect.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { eventOf, holderOf } from '#tests/support/admins.ts';
@@ -178,12 +178,24 @@ describe('automatic blocks', () => {
     expect(await add('203.0.113.6/32', 900)).toBe('exists');
   });
 
+  it('have their own bound: those of people leave room for them, and they for those of people', async () => {
+    await sql`insert into ip_blocks (id, network, reason, origin, created_at, ends_at)
+      select gen_random_uuid(), ('12.' || (i >> 8) || '.' || (i & 255) || '.0/24')::cidr, 'x', 'manual', ${clock.now()}, null
+      from generate_series(1, ${MOST_AUTOMATIC_IP_BLOCKS}) i`;
+    expect(await add('203.0.113.9/32', 60)).toMatchObject({ origin: 'automatic' });
+    await sql`delete from ip_blocks where network << '12.0.0.0/8'`;
+  });
+
   it('are bounded in number; what has ended makes room', async () => {
     const soon = new Date(clock.now().getTime() + 60_000);
     await sql`insert into ip_blocks (id, network, reason, origin, created_at, ends_at)
       select gen_random_uuid(), ('10.' || (i >> 8) || '.' || (i & 255) || '.0/24')::cidr, 'x', 'automatic', ${clock.now()}, ${soon}
-      from generate_series(1, ${MOST_IP_BLOCKS}) i`;
+      from generate_series(1, ${MOST_AUTOMATIC_IP_BLOCKS}) i`;
     expect(await add('203.0.113.7/32', 60)).toBe('full');
+    expect((await block('203.0.113.8', { ends_at: soon })).status).toBe(201); // people still can
+    await sql`insert into ip_blocks (id, network, reason, origin, created_at, ends_at)
+      select gen_random_uuid(), ('11.' || (i >> 8) || '.' || (i & 255) || '.0/24')::cidr, 'x', 'manual', ${clock.now()}, ${soon}
+      from generate_series(2, ${MOST_IP_BLOCKS - MOST_AUTOMATIC_IP_BLOCKS}) i`;
     expectProblem(await block('203.0.113.7'), 'conflict');
     clock.advance(60);
     expect(await add('203.0.113.7/32', 60)).toMatchObject({ network: '203.0.113.7/32' });

@@ -310,7 +310,8 @@ export interface Writes extends Reads {
   ipBlocks: {
     /**
      * Every process knows it within two seconds. It takes the place of one of the same network that has ended or ends earlier by
-     * itself. @returns it as it is stored; `exists`: one that holds as long is there; `full`: there are MOST_IP_BLOCKS
+     * itself. @returns it as it is stored; `exists`: one that holds as long is there; `full`: there are MOST_IP_BLOCKS, or, of automatic
+     * ones, MOST_AUTOMATIC_IP_BLOCKS
      */
     add(block: IpBlock): Promise<IpBlock | 'exists' | 'full'>;
     /** @returns what it was, null when there is none */

@@ -5,6 +5,10 @@ import { Readable } from 'node:stream';
 import { GetObjectCommand, ListObjectsV2Command, NoSuchKey, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import type { Files } from './archive-store.ts';
 
+const CONNECT_MS = 5000;
+/** A peer that sends and takes nothing for so long, a big file's end included, is gone: the AWS SDK alone would wait for ever. */
+const SILENCE_MS = 5 * 60_000;
+
 /**
  * Archives in a bucket (AUDIT_ARCHIVE_URL=s3://bucket/prefix). One PUT a file, with its SHA-256: the service refuses what arrives
  * otherwise, and an object appears whole or not at all. Its limit is 5 GB, some hundred million events a month.
@@ -15,16 +19,23 @@ export function bucketFiles({
   prefix,
   region,
   endpoint,
+  silenceMs = SILENCE_MS,
 }: {
   bucket: string;
   prefix: string;
   region: string;
   endpoint: string | undefined;
+  silenceMs?: number;
 }): Files {
   const client = new S3Client({
     region,
     // Nobody closes an archive: what it opens ends with each answer.
-    requestHandler: { httpAgent: { keepAlive: false }, httpsAgent: { keepAlive: false } },
+    requestHandler: {
+      httpAgent: { keepAlive: false },
+      httpsAgent: { keepAlive: false },
+      connectionTimeout: CONNECT_MS,
+      socketTimeout: silenceMs,
+    },
     // Other services that speak S3 have no host name for each bucket.
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
   });

@@ -1,10 +1,13 @@
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ArchiveStore, type OpenedArchive, UnreadableArchive } from '#application/ports/audit-trail.ts';
+import { bucketFiles } from '#infrastructure/archive/bucket.ts';
 import { openArchive } from '#infrastructure/archive/open-archive.ts';
 import { fakeS3, type S3 } from '#tests/support/s3.ts';
 import { until } from '#tests/support/until.ts';
@@ -149,4 +152,16 @@ it('a folder is cleared of drafts that a killed process left long ago', async ()
   }
   await store.writeText('x.json', 'y');
   expect(readdirSync(path.join(folder, 'audit')).filter((name) => name.endsWith('.draft'))).toEqual(['.audit-young.draft']);
+});
+
+it('a bucket that takes the call and never answers is an error, not a wait for ever', async () => {
+  const sockets: Socket[] = [];
+  const silent = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const files = bucketFiles({ bucket: 'bucket', prefix: '', region: 'eu-central-1', endpoint, silenceMs: 100 });
+  await expect(files.list()).rejects.toThrow(/time/i);
+  expect(sockets.length).toBeGreaterThan(0);
+  for (const socket of sockets) socket.destroy();
+  silent.close();
 });
