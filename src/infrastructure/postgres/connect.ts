@@ -30,8 +30,9 @@ export type Database = {
 /** The server gives up by itself a little before we do. */
 const STATEMENT_TIMEOUT_MS = LONGEST_MS - 500;
 const CONNECT_TIMEOUT_SECONDS = 2;
-/** What already runs on a pool that is replaced may end in this time. */
+/** What already runs on a pool that is replaced may end in this time: after a piece of work that took too long, and after a connection that was lost. */
 const RETIRE_SECONDS = 5;
+const LOST_MS = 400;
 const CLOSE_SECONDS = 3;
 /** A connection that a discarded pool still makes is made by then. */
 const LEFTOVER_MS = (CONNECT_TIMEOUT_SECONDS + 1) * 1000;
@@ -68,14 +69,17 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
   // was made while a table was nearly empty would read it from end to end until the next analyze: so none may. What reads a table
   // of a few rows all the same looks so dear then that the server would compile it, which takes longer than any of our statements.
   const settings = prepare ? { ...limits, plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off', jit: 'off' } : {};
-  const open = () =>
-    connect(address, {
+  const open = () => {
+    const pool = connect(address, {
       max: poolSize,
       prepare,
       connect_timeout: CONNECT_TIMEOUT_SECONDS,
       backoff: () => 0.1,
       connection: { application_name: 'latchkey', ...settings },
+      onclose: () => lose(pool),
     }) as Pool;
+    return pool;
+  };
   let client = open();
   // Who finds no connection free waits here and not in postgres.js 3.4.9, which would queue without bound, put statements behind others
   // on a connection that may be slow, and keep a place for each of those in a list that it searches at every statement.
@@ -106,22 +110,29 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
   };
 
   /**
-   * A pool that saw a connection die is not used again: postgres.js 3.4.9 jams a slot that dies with a write pending, and
-   * while the server is away it queues without bound and sends all of that afterwards. Who is told that nothing comes of a
-   * statement must not find it done later: what a pool has queued goes with it.
+   * A pool that lost a connection is not used again, whoever ended it and whether or not anybody noticed (docs/adr/0026). A statement
+   * that postgres.js 3.4.9 sends between the 'error' of a socket and its 'close' is forgotten; and when that connection is made anew, the
+   * statement takes the greeting for its answer: done, without a row. Others may end what they began.
+   */
+  const lose = (seen: Pool) => {
+    if (isClosed || seen !== client) return;
+    client = open();
+    seen.close().catch(() => {});
+    setTimeout(discard, LOST_MS, seen).unref();
+  };
+
+  /**
+   * Nor is one of which a statement failed to come back: while the server is away postgres.js queues without bound, and sends all of that
+   * afterwards. Who is told that nothing comes of a statement must not find it done later: what a pool has queued goes with it.
    */
   const replace = (seen: Pool, error: unknown) => {
     isDown = true;
     if (isClosed) return;
-    const isTooLate = error instanceof TooLate;
+    if (!(error instanceof TooLate)) return lose(seen);
     const isFirst = seen === client;
     if (isFirst) client = open();
-    if (isTooLate && (error.isSilent || !isFirst)) return discard(seen);
-    if (!isFirst) return;
-    if (isTooLate) return void seen.end({ timeout: RETIRE_SECONDS }).catch(() => {}); // starts nothing that is queued
-    // Others may end what they began, until one of them hears that nobody is there.
-    seen.close().catch(() => {});
-    setTimeout(discard, RETIRE_SECONDS * 1000, seen).unref();
+    if (error.isSilent || !isFirst) return discard(seen);
+    seen.end({ timeout: RETIRE_SECONDS }).catch(() => {}); // starts nothing that is queued
   };
 
   /**
@@ -187,7 +198,7 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
   return {
     // Always the pool of the moment.
     sql: new Proxy(client, {
-      apply: (_, self, statement) => Reflect.apply(client as unknown as () => unknown, self, statement),
+      apply: (_, self, parts) => made(client, self, parts),
       get: (_, key) => Reflect.get(client, key),
     }),
     within,
@@ -239,9 +250,9 @@ async function body<T>(
   const handle = new Proxy(tx, {
     apply(target, self, parts) {
       refuseIfOver();
-      const made: unknown = Reflect.apply(target as unknown as () => unknown, self, parts);
-      if (made instanceof Promise) hearOfCut(made, fail);
-      return made;
+      const statement = made(target, self, parts);
+      if (statement instanceof Promise) hearOfCut(statement, fail);
+      return statement;
     },
   });
   try {
@@ -252,6 +263,22 @@ async function body<T>(
     if (fate.isCut) return await new Promise<never>(() => {});
     throw error;
   }
+}
+
+/**
+ * What a client of postgres.js makes of its template or value. Version 3.4.9 goes on counting where a statement failed in the middle
+ * of its rows: the next answer over that connection begins with as many holes as there were rows (porsager/postgres#1181).
+ */
+function made(client: Handle, self: unknown, parts: unknown[]): unknown {
+  const statement: unknown = Reflect.apply(client as unknown as () => unknown, self, parts);
+  if (!(statement instanceof Promise)) return statement;
+  const asked = statement as Promise<unknown> & { resolve: (rows: unknown[]) => void };
+  const { resolve } = asked;
+  asked.resolve = (rows) => {
+    if (rows.length > 0 && !(0 in rows)) rows.splice(0, Number(Object.keys(rows)[0] ?? rows.length));
+    resolve(rows);
+  };
+  return statement;
 }
 
 /**

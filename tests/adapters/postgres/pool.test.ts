@@ -1,6 +1,9 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import net from 'node:net';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { DependencyDown } from '#application/ports/errors.ts';
 import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { LONGEST_MS, TooLate } from '#infrastructure/postgres/deadline.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';
 import { wireTo } from './wire.ts';
@@ -113,6 +116,66 @@ describe('a pool', () => {
     const crowd = Promise.allSettled(Array.from({ length: 2500 }, () => within(() => sql`select 1`)));
     expect(await database.check()).toBe('up');
     await crowd;
+  });
+
+  it.each(['reset', 'fin'] as const)(
+    '[V16.5.3] by %s: what is sent while its connection breaks is done or refused at once, and takes no answer that is not its own',
+    async (how) => {
+      const wire = await wireTo(here.address);
+      const holder = randomUUID();
+      const strange: unknown[] = [];
+      for (let round = 0; round < 8; round++) {
+        const made = vi.spyOn(net.Socket.prototype, 'connect');
+        const database = open(2, wire.address);
+        const { sql, within, transaction } = database;
+        await Promise.all([within(() => sql`select 1`), within(() => sql`select pg_sleep(0.001)`)]);
+        const sockets = (made.mock.contexts as net.Socket[]).filter(
+          ({ remotePort }) => String(remotePort) === new URL(wire.address.url).port,
+        );
+        made.mockRestore();
+        expect(sockets).toHaveLength(2);
+
+        const asked: Promise<unknown>[] = [];
+        const told = (error: unknown) =>
+          error instanceof DependencyDown ? (error.cause instanceof TooLate ? 'too late' : 'refused') : error;
+        const look = (number: number) =>
+          within(() => sql`select ${number}::int as number /* ${sql.unsafe('what is long is written at once '.repeat(40))} */`).then(
+            ([row]) => (row?.['number'] === number ? 'done' : { answered: row }),
+            told,
+          );
+        const write = (number: number) =>
+          transaction(async (tx) => {
+            await tx`insert into leases values (${`round ${round}, ${number}`}, ${holder}, now())`;
+            throw new RangeError('rolled back');
+          }).catch((error) => (error instanceof RangeError ? 'done' : told(error)));
+        // Between the 'error' and the 'close' of the last socket, or of each; then once more.
+        const ask = (number: number) => void asked.push(round % 2 === number % 2 ? look(number) : write(number));
+        let broken = 0;
+        for (const socket of sockets)
+          socket.once(how === 'reset' ? 'error' : 'end', () => {
+            broken++;
+            if (broken === sockets.length || round % 4 < 2) ask(broken);
+          });
+        wire.cut(how);
+        await until('both are closed', () => sockets.every(({ closed }) => closed));
+        for (let turn = 3; turn < 7; turn++) ask(turn);
+        const sentAtMs = performance.now();
+        for (const outcome of await Promise.all(asked)) if (outcome !== 'done' && outcome !== 'refused') strange.push({ round, outcome });
+        if (performance.now() - sentAtMs > LONGEST_MS / 2) strange.push({ round, outcome: 'waited in vain' });
+        await database.close();
+      }
+      expect(strange).toEqual([]);
+      expect(await here.sql`select job from leases where holder = ${holder}`).toEqual([]);
+      await wire.close();
+    },
+  );
+
+  it('gives whole answers after one that failed in the middle', async () => {
+    const { sql, within } = open(1);
+    const broken = within(() => sql`select 1 / (3 - number) from generate_series(1, ${5}::int) as number`);
+    await expect(broken).rejects.toThrow('division by zero');
+    const [row] = await within(() => sql`select 42 as answer`);
+    expect(row).toEqual({ answer: 42 });
   });
 
   it('begins nothing for whoever was told that it failed while it waited', async () => {

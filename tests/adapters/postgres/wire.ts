@@ -4,7 +4,7 @@ import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
 
 export type Wire = {
   /** The same database, by way of the wire. */
-  address: DatabaseAddress;
+  address: { url: string };
   /** How often one side has waited for the other since the last time this was asked; for one statement after another. */
   roundTrips(): number;
   /** Nothing passes any more and nobody is told: a frozen server, or one whose machine is gone. */
