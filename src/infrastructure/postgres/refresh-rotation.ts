@@ -73,8 +73,15 @@ function graceBeganAt({ at, graceSeconds }: Use): Date | null {
   return graceSeconds > 0 ? after(at, -graceSeconds) : null;
 }
 
-/** An older token of a living session: one of two holders is a thief. Of many at once exactly one ends it. */
-export async function endReused(sql: Sql, { sessionId, secretHash, counter, at, event, theftMail }: Use): Promise<Rotation | null> {
+/**
+ * An older token of a living session: one of two holders is a thief. Of many at once exactly one ends it. Where there is a grace, a use
+ * that came before the rotation that made it old, and had to wait, is a late one: its client asked again elsewhere and went on. It is
+ * refused and ends nothing.
+ */
+export async function endReused(
+  sql: Sql,
+  { sessionId, secretHash, counter, at, graceSeconds, event, theftMail }: Use,
+): Promise<Rotation | null> {
   const reused = { ...event, type: 'REFRESH_TOKEN_REUSED', risk: AUDIT_EVENTS.REFRESH_TOKEN_REUSED.risk } as const;
   const [row] = await sql<Row[]>`
     with ended as (
@@ -83,6 +90,7 @@ export async function endReused(sql: Sql, { sessionId, secretHash, counter, at, 
       where s.id = ${sessionId} and a.id = s.account_id and s.security_stamp = a.security_stamp
         and s.refresh_secret_hash = ${secretHash} and s.revoked_at is null
         and s.idle_end_at > ${at} and s.absolute_end_at > ${at} and s.refresh_counter > ${counter}
+        and not coalesce(s.rotated_at > ${at} and s.rotated_at < ${after(at, graceSeconds)}, false)
       returning ${sessionColumns(sql)}, s.refresh_counter,
         a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, false as is_password_withdrawn, a.status, a.roles, a.created_at as account_created_at
     ), logged as (${record(sql, reused, { accountId: sql`account_id`, from: sql`from ended` })}),

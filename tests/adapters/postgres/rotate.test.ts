@@ -77,6 +77,23 @@ describe('rotating a refresh token', () => {
     expect(await rotate(opened, 0, later(10))).toMatchObject({ outcome: 'reused' });
   });
 
+  it('refuses a token that came before the rotation that made it old, and ends nothing: its client asked again and went on', async () => {
+    const opened = await freshSession();
+    await rotate(opened, 0, later(1));
+    await rotate(opened, 1, later(3));
+    expect(await rotate(opened, 0, later(2.999))).toBeNull();
+    expect(await rotate(opened, 2, later(4))).toMatchObject({ outcome: 'rotated', counter: 3 });
+    expect(await auditTally(here.sql)).toEqual({ LOGIN_SUCCEEDED: 1, TOKEN_REFRESHED: 3 });
+    expect(await rotate(opened, 0, later(4))).toMatchObject({ outcome: 'reused' });
+  });
+
+  it('is not taken in by a clock that is behind by more than the grace', async () => {
+    const opened = await freshSession();
+    await rotate(opened, 0, later(20));
+    await rotate(opened, 1, later(30));
+    expect(await rotate(opened, 0, later(20))).toMatchObject({ outcome: 'reused' });
+  });
+
   it('knows no grace when there is none, not even for a caller whose clock is behind', async () => {
     const opened = await freshSession();
     await rotate(opened, 0, later(1), { graceSeconds: 0 });

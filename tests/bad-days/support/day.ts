@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Sql } from 'postgres';
 import { expect } from 'vitest';
 import { connect, type DatabaseAddress } from '#infrastructure/postgres/connect.ts';
 import { type MailServer, mailServer } from '#tests/support/mail-server.ts';
@@ -180,10 +181,20 @@ export async function reckon({ postgres, mail }: Day, crowd: Crowd, { endsLeases
     });
     const differences = await reconcile(ledger, await stored(sql), postbox(mail).received());
     console.log(summary(ledger));
+    if (ledger.complaints.length > 0) console.log(await told(sql, ledger.complaints));
     expect({ complaints: ledger.complaints, differences }).toEqual({ complaints: [], differences: [] });
     for (const operation of EVERYDAY)
       expect(ledger.entries.filter((entry) => entry.operation === operation && entry.outcome === 'done')).not.toHaveLength(0);
   } finally {
     await sql.end();
   }
+}
+
+/** What the service wrote down about those of whom the complaints speak, for whoever asks why. */
+async function told(sql: Sql, complaints: readonly string[]): Promise<string> {
+  const rows = await sql`
+    select to_char(e.occurred_at, 'HH24:MI:SS.MS') || ' ' || a.email || ' ' || e.type || coalesce(' ' || e.session_id, '') as line
+    from audit_events e join accounts a on a.id = e.account_id
+    where strpos(${complaints.join('\n')}, a.email) > 0 order by e.occurred_at, e.id`;
+  return rows.map(({ line }) => line).join('\n');
 }
