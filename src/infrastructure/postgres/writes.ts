@@ -10,7 +10,7 @@ import { enqueue, record } from './parts.ts';
 import { accountColumns, reads } from './reads.ts';
 import { type AccountRow, accountOf, arrayOf, proofsOf, type SessionRow, sessionOf, type WrittenProof } from './rows.ts';
 import { serviceClientWrites } from './service-client-rows.ts';
-import { insertSession, sessionColumns } from './session-rows.ts';
+import { insertSession, lives, sessionColumns } from './session-rows.ts';
 import { countSms } from './sms-days.ts';
 import { counted, type LaneJson, settle, takeBack, triedLanes, tryOf } from './throttles.ts';
 import { ticketWrites } from './ticket-writes.ts';
@@ -102,17 +102,14 @@ export function writes(sql: Handle): Writes {
       ...read.sessions,
       async end(accountId, sessionId, reason, at) {
         const rows = await sql`
-          update sessions set revoked_at = ${at}, revoked_reason = ${reason}
-          where id = ${sessionId} and account_id = ${accountId} and revoked_at is null and idle_end_at > ${at} and absolute_end_at > ${at}
-          returning id`;
+          update sessions s set revoked_at = ${at}, revoked_reason = ${reason}
+          where s.id = ${sessionId} and s.account_id = ${accountId} and ${lives(sql, at)} returning s.id`;
         return rows.length === 1;
       },
       async endBySecret(sessionId, refreshSecretHash, reason, at) {
         const [row] = await sql<{ account_id: string }[]>`
-          update sessions set revoked_at = ${at}, revoked_reason = ${reason}
-          where id = ${sessionId} and refresh_secret_hash = ${refreshSecretHash} and revoked_at is null
-            and idle_end_at > ${at} and absolute_end_at > ${at}
-          returning account_id`;
+          update sessions s set revoked_at = ${at}, revoked_reason = ${reason}
+          where s.id = ${sessionId} and s.refresh_secret_hash = ${refreshSecretHash} and ${lives(sql, at)} returning s.account_id`;
         return row?.account_id ?? null;
       },
       async endAll(accountId, reason, at, exceptId) {
@@ -151,8 +148,7 @@ export function writes(sql: Handle): Writes {
         const [row] = await sql<SessionRow[]>`
           update sessions s set refresh_secret_hash = ${refreshSecretHash}, cookie_hash = ${cookieHash}, refresh_counter = 0, rotated_at = null,
             idle_end_at = ${idleEndAt}, last_seen_at = ${at}
-          where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
-          returning ${sessionColumns(sql)}`;
+          where s.id = ${sessionId} and ${lives(sql, at)} returning ${sessionColumns(sql)}`;
         return row ? sessionOf(row) : null;
       },
       async renewCookie(sessionId, cookieHash) {
@@ -165,9 +161,7 @@ export function writes(sql: Handle): Writes {
       async lockWithProofs({ id, cookieHash }, at) {
         const [row] = await sql<(SessionRow & { proofs: WrittenProof[] })[]>`
           select ${sessionColumns(sql)}, s.proofs from sessions s
-          where s.id = ${id} and s.cookie_hash is not distinct from ${cookieHash} and s.revoked_at is null
-            and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
-            and s.security_stamp = (select security_stamp from accounts a where a.id = s.account_id) for no key update`;
+          where s.id = ${id} and s.cookie_hash is not distinct from ${cookieHash} and ${lives(sql, at)} for no key update`;
         if (!row) return null;
         const session = sessionOf(row);
         // A session from before proofs were kept began with a password.

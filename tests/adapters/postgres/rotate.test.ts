@@ -200,6 +200,35 @@ describe('ending sessions', () => {
     expect(await here.sql`select from sessions where revoked_at is null`).toHaveLength(2);
   });
 
+  it('[V7.4.1] leaves nothing of one that its stamp alone has ended: no verb takes it for live, none brings it back', async () => {
+    const owner = await account(here.sql, at);
+    const dead = await openedSession(here.store.hot, owner, at);
+    const cookieHash = hash();
+    await here.sql`update sessions set cookie_hash = ${cookieHash} where id = ${dead.id}`;
+    await here.sql`update accounts set security_stamp = security_stamp + 1`;
+    const row = () => here.sql`select * from sessions`;
+    const before = await row();
+    const slide = { idleSeconds: DAY, touchSeconds: 60 };
+    const client = { ip: '192.0.2.7', userAgent: null };
+    const { hot } = here.store;
+    expect(await hot.authenticate(dead.id, later(100))).toEqual({ endedBecause: 'outdated' });
+    expect(await hot.authenticateByCookie(cookieHash, client, slide, later(100))).toEqual({ endedBecause: 'outdated' });
+    expect(await rotate(dead, 0, later(100))).toBeNull();
+    expect(await rotate(dead, -1, later(100))).toBeNull(); // nor for stolen
+    await here.store.transaction(async ({ sessions, holdings }) => {
+      expect(await sessions.findLive(dead.id, at)).toBeNull();
+      expect(await sessions.listLive(owner.id, at, 10)).toEqual([]);
+      expect(await sessions.endOf(dead.id, dead.refreshSecretHash)).toBe('outdated');
+      expect(await holdings.sessions(owner.id, null, 10)).toMatchObject([{ id: dead.id, endedAt: null, endReason: 'outdated' }]);
+      expect(await sessions.end(owner.id, dead.id, 'logout', at)).toBe(false);
+      expect(await sessions.endBySecret(dead.id, dead.refreshSecretHash, 'logout', at)).toBeNull();
+      expect(await sessions.renewSecret(dead.id, { refreshSecretHash: hash(), cookieHash: null }, later(DAY), at)).toBeNull();
+      expect(await sessions.lockWithProofs({ id: dead.id, cookieHash }, at)).toBeNull();
+    });
+    expect(await row()).toEqual(before);
+    expect(await hot.authenticate(dead.id, at)).toEqual({ endedBecause: 'outdated' });
+  });
+
   it('by the secret of its refresh tokens, and of nobody else', async () => {
     const opened = await freshSession();
     const end = (secretHash: Buffer) => here.store.transaction((tx) => tx.sessions.endBySecret(opened.id, secretHash, 'logout', at));
