@@ -4,6 +4,7 @@ import { administrationWrites } from './administration-writes.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
 import { deviceWrites } from './devices.ts';
+import { endAll } from './end-sessions.ts';
 import { identities } from './identities.ts';
 import { ipBlockWrites } from './ip-block-rows.ts';
 import { enqueue, record } from './parts.ts';
@@ -112,20 +113,7 @@ export function writes(sql: Handle): Writes {
           where s.id = ${sessionId} and s.refresh_secret_hash = ${refreshSecretHash} and ${lives(sql, at)} returning s.account_id`;
         return row?.account_id ?? null;
       },
-      async endAll(accountId, reason, at, exceptId) {
-        const kept = exceptId ?? null;
-        const rows = await sql`
-          with owner as (
-            update accounts set security_stamp = security_stamp + 1, sessions_ended_at = ${at} where id = ${accountId}
-            returning id, security_stamp)
-          update sessions set
-            security_stamp = case when sessions.id = ${kept}::uuid then owner.security_stamp else sessions.security_stamp end,
-            revoked_at = case when sessions.id = ${kept}::uuid then revoked_at else ${at}::timestamptz end,
-            revoked_reason = case when sessions.id = ${kept}::uuid then revoked_reason else ${reason}::text end
-          from owner where account_id = owner.id and revoked_at is null
-          returning sessions.id is distinct from ${kept}::uuid and idle_end_at > ${at} and absolute_end_at > ${at} as ended`;
-        return rows.filter((row) => row['ended']).length;
-      },
+      endAll: (accountId, reason, at, exceptId) => endAll(sql, accountId, reason, at, exceptId ?? null),
       async endBeyond(accountId, most, at) {
         const rows = await sql`
           update sessions set revoked_at = ${at}, revoked_reason = 'superseded' where id in (

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { after } from '#domain/lifetimes.ts';
 import { type Handle, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { endAll } from '#infrastructure/postgres/end-sessions.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
 import { meeting, openedForTests } from './opened.ts';
@@ -224,9 +225,26 @@ describe('ending sessions', () => {
       expect(await sessions.endBySecret(dead.id, dead.refreshSecretHash, 'logout', at)).toBeNull();
       expect(await sessions.renewSecret(dead.id, { refreshSecretHash: hash(), cookieHash: null }, later(DAY), at)).toBeNull();
       expect(await sessions.lockWithProofs({ id: dead.id, cookieHash }, at)).toBeNull();
+      expect(await sessions.endAll(owner.id, 'ended-by-user', at, dead.id)).toBe(0);
     });
     expect(await row()).toEqual(before);
     expect(await hot.authenticate(dead.id, at)).toEqual({ endedBecause: 'outdated' });
+  });
+
+  it('[V15.4.2] keeps the one to keep whatever it does meanwhile: refresh, sign out, end the others twice', async () => {
+    const meanwhile: Record<string, (kept: Bearer) => Promise<unknown>> = {
+      refresh: async (kept) => (await rotate(kept, 0, later(1)))?.outcome,
+      'sign out': (kept) => here.store.transaction((tx) => tx.sessions.end(kept.accountId, kept.id, 'logout', later(1))),
+      'end the others': (kept) => here.store.transaction((tx) => tx.sessions.endAll(kept.accountId, 'ended-by-user', later(1), kept.id)),
+    };
+    const met: Record<string, unknown> = {};
+    for (const [name, act] of Object.entries(meanwhile)) {
+      const kept = await freshSession();
+      [met[name]] = await meeting(here, (tx) => endAll(tx, kept.accountId, 'ended-by-user', at, kept.id), [() => act(kept)]);
+      const isAlive = (await here.store.hot.authenticate(kept.id, later(2)))?.endedBecause === null;
+      expect([name, isAlive]).toEqual([name, name !== 'sign out']);
+    }
+    expect(met).toEqual({ refresh: 'rotated', 'sign out': true, 'end the others': 0 });
   });
 
   it('by the secret of its refresh tokens, and of nobody else', async () => {
