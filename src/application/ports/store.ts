@@ -264,7 +264,7 @@ export interface Writes extends Reads {
     forgetAll(accountId: string): Promise<void>;
   };
   sessions: {
-    /** Ends the oldest beyond `most`; the account is locked. @returns how many */
+    /** Ends the oldest beyond `most`, however many; the account is locked. @returns how many, counted up to MOST_MARKED */
     endBeyond(accountId: string, most: number, at: Date): Promise<number>;
     /** Notes the kind of device that it speaks from. @returns whether that is news */
     noteMove(sessionId: string, kind: string): Promise<boolean>;

@@ -32,3 +32,33 @@ export async function endAll(sql: Handle, accountId: string, reason: SessionEnd,
     select count(*) filter (where lived)::int as ended from marked`;
   return row?.ended ?? 0;
 }
+
+/**
+ * The oldest beyond `most`; the account is locked. When they are more than are marked, a new stamp ends the rest, and those that stay get
+ * it too. What other stamps left behind is marked after them, so that the next sign-in reads less.
+ * @returns how many, of those that were marked
+ */
+export async function endBeyond(sql: Handle, accountId: string, most: number, at: Date): Promise<number> {
+  const marked = most + MOST_MARKED;
+  const [row] = await sql<{ ended: number }[]>`
+    with open as (
+      select id, created_at, security_stamp = (select security_stamp from accounts where id = ${accountId}) as is_live from sessions
+      where account_id = ${accountId} and revoked_at is null and idle_end_at > ${at} and absolute_end_at > ${at}
+      order by is_live desc, created_at desc, id desc limit ${marked + 1}
+    ), placed as (
+      select id, is_live, row_number() over (order by is_live desc, created_at desc, id desc) as place from open
+    ), owner as (
+      update accounts set security_stamp = security_stamp + 1
+      where id = ${accountId} and exists (select from placed where is_live and place > ${marked}) returning security_stamp
+    ), kept as (
+      update sessions s set security_stamp = owner.security_stamp from owner
+      where s.id = any(array(select id from placed where is_live and place <= ${most}))
+    ), ended as (
+      update sessions s set revoked_at = ${at},
+        revoked_reason = case when s.security_stamp = a.security_stamp then 'superseded' else 'outdated' end
+      from accounts a where a.id = ${accountId} and s.id = any(array(select id from placed where place > ${most} and place <= ${marked}))
+      returning s.security_stamp = a.security_stamp as lived
+    )
+    select count(*) filter (where lived)::int as ended from ended`;
+  return row?.ended ?? 0;
+}

@@ -4,7 +4,7 @@ import { administrationWrites } from './administration-writes.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
 import { deviceWrites } from './devices.ts';
-import { endAll } from './end-sessions.ts';
+import { endAll, endBeyond } from './end-sessions.ts';
 import { identities } from './identities.ts';
 import { ipBlockWrites } from './ip-block-rows.ts';
 import { enqueue, record } from './parts.ts';
@@ -114,15 +114,7 @@ export function writes(sql: Handle): Writes {
         return row?.account_id ?? null;
       },
       endAll: (accountId, reason, at, exceptId) => endAll(sql, accountId, reason, at, exceptId ?? null),
-      async endBeyond(accountId, most, at) {
-        const rows = await sql`
-          update sessions set revoked_at = ${at}, revoked_reason = 'superseded' where id in (
-            select id from sessions
-            where account_id = ${accountId} and revoked_at is null and idle_end_at > ${at} and absolute_end_at > ${at}
-            order by created_at desc, id desc offset ${most})
-          returning id`;
-        return rows.length;
-      },
+      endBeyond: (accountId, most, at) => endBeyond(sql, accountId, most, at),
       async noteMove(sessionId, kind) {
         const rows = await sql`
           update sessions set moved_to = concat_ws('|', moved_to, ${kind}::text)

@@ -70,6 +70,50 @@ describe('an account with more sessions than can be marked', () => {
     expect(await here.store.hot.rotate(use(kept, 0, at))).toMatchObject({ outcome: 'rotated' });
   });
 
+  it('[V7.1.2] holds to the most it may have with the next sign-in, and keeps the newest', async () => {
+    const owner = await account(here.sql, at);
+    const newest = await openMany(owner.id, MANY);
+    const endBeyond = () => here.store.transaction((tx) => tx.sessions.endBeyond(owner.id, 3, at));
+    const list = async () => (await here.store.read((records) => records.sessions.listLive(owner.id, at, 10))).map(({ id }) => id);
+
+    expect(await endBeyond()).toBe(MOST_MARKED);
+    expect(await marks(owner.id)).toEqual({ superseded: MOST_MARKED, null: MANY - MOST_MARKED });
+    const three = await list();
+    expect(three).toHaveLength(3);
+    expect(three).toContain(newest.id);
+    const left = await oneLeft(owner.id);
+    expect(await here.store.hot.rotate(use(left, 0, at))).toBeNull();
+    expect(await here.store.hot.rotate(use(newest, 0, at))).toMatchObject({ outcome: 'rotated' });
+
+    expect(await endBeyond()).toBe(0);
+    expect(await marks(owner.id)).toEqual({ superseded: MOST_MARKED, outdated: MOST_MARKED, null: MANY - 2 * MOST_MARKED });
+    expect((await list()).sort()).toEqual(three.sort());
+  });
+
+  it('[V7.1.2] counts those that a stamp has ended for none, though they be newer than those that live', async () => {
+    const owner = await account(here.sql, at);
+    const first = await openedSession(here.store.hot, owner, at, { createdAt: later(-2 * DAY) });
+    await openMany(owner.id, 2 * MOST_MARKED + 10);
+    await here.store.transaction((tx) => tx.sessions.endAll(owner.id, 'password-changed', at, first.id));
+    const second = await openedSession(here.store.hot, owner, at, { createdAt: later(-DAY) });
+    expect(await here.store.transaction((tx) => tx.sessions.endBeyond(owner.id, 1, at))).toBe(1);
+    expect(await marks(owner.id)).toEqual({ 'password-changed': MOST_MARKED, superseded: 1, outdated: MOST_MARKED - 1, null: 12 });
+    expect(await here.store.hot.authenticate(first.id, at)).toEqual({ endedBecause: 'superseded' });
+    expect(await here.store.hot.authenticate(second.id, at)).toMatchObject({ endedBecause: null });
+  });
+
+  it('changes its stamp for sessions beyond the most only when it cannot mark them all', async () => {
+    const owner = await account(here.sql, at);
+    await openMany(owner.id, MOST_MARKED + 3);
+    const stamp = async () => (await here.sql`select security_stamp from accounts`)[0]?.['security_stamp'];
+    const endBeyond = (most: number) => here.store.transaction((tx) => tx.sessions.endBeyond(owner.id, most, at));
+    expect(await endBeyond(3)).toBe(MOST_MARKED);
+    expect(await stamp()).toBe(0);
+    await here.sql`update sessions set revoked_at = null, revoked_reason = null`;
+    expect(await endBeyond(2)).toBe(MOST_MARKED);
+    expect([await stamp(), await countLive(owner.id)]).toEqual([1, 2]);
+  });
+
   it('is erased whole', async () => {
     const owner = await account(here.sql, at);
     const other = await openedSession(here.store.hot, await account(here.sql, at), at);

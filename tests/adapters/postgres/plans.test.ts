@@ -219,6 +219,7 @@ async function askEverything(database: Database): Promise<void> {
     await tx.sessions.endByCookie(hash(), 'replaced', at);
     await tx.sessions.endBySecret(opened.id, other.refreshSecretHash, 'logout', at);
     await tx.sessions.end(known.id, opened.id, 'logout', at);
+    await tx.sessions.endBeyond(known.id, 1, at);
     await tx.sessions.endAll(known.id, 'password-changed', at, other.id);
     await tx.outbox.enqueue(known.id, mail(at), at);
     await tx.accounts.queueAdministration();
