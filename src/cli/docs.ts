@@ -2,6 +2,7 @@ import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { AUDIT_EVENTS } from '#domain/audit-event.ts';
 import { FINDINGS } from '#domain/findings.ts';
+import { MOST_MARKED } from '#domain/lifetimes.ts';
 import { PROBLEMS } from '#domain/problems.ts';
 import { RESPONSES, RISK_RULES } from '#domain/risk.ts';
 import { envExample } from '../settings.ts';
@@ -141,7 +142,7 @@ function auditEventsPage(): string {
     GENERATED,
     '',
     'Each is written in the transaction of what it tells, with time, account, session, address, agent and request id. None holds a',
-    'password, token, code or secret.',
+    `password, token, code or secret. Sessions that end together are counted up to ${MOST_MARKED}; those beyond have ended as well.`,
     '',
     '| event | risk | tells |',
     '|---|---|---|',

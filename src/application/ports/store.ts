@@ -264,7 +264,7 @@ export interface Writes extends Reads {
     forgetAll(accountId: string): Promise<void>;
   };
   sessions: {
-    /** Ends the oldest beyond `most`; the account is locked. @returns how many */
+    /** Ends the oldest beyond `most`, however many; the account is locked. @returns how many, counted up to MOST_MARKED */
     endBeyond(accountId: string, most: number, at: Date): Promise<number>;
     /** Notes the kind of device that it speaks from. @returns whether that is news */
     noteMove(sessionId: string, kind: string): Promise<boolean>;
@@ -273,8 +273,9 @@ export interface Writes extends Reads {
     /** Ends the session whose refresh tokens carry this secret. @returns its account, null when it did not live */
     endBySecret(sessionId: string, refreshSecretHash: Buffer, reason: SessionEnd, at: Date): Promise<string | null>;
     /**
-     * Ends all of them, but for `exceptId`. The account gets a new security stamp: a session that none of this sees, because it
-     * is just being opened, has the old one and is dead. @returns how many lived
+     * Ends all of them, but for `exceptId`, a session of this account that lives. The account gets a new security stamp: a session that
+     * none of this sees, because it is just being opened, has the old one and is dead; so are those beyond the MOST_MARKED whose rows say
+     * why. @returns how many lived, counted up to MOST_MARKED
      */
     endAll(accountId: string, reason: SessionEnd, at: Date, exceptId?: string): Promise<number>;
     /** Ends the session of this cookie. */

@@ -3,7 +3,7 @@ import type { HotPaths } from '#application/ports/hot-paths.ts';
 import type { Authenticated } from '#application/ports/sessions.ts';
 import { after } from '#domain/lifetimes.ts';
 import { arrayOf, authenticatedOf, type FoundRow } from './rows.ts';
-import { sessionColumns } from './session-rows.ts';
+import { lives, sessionColumns } from './session-rows.ts';
 
 export type Asked = { sessionId: string; at: Date };
 
@@ -27,10 +27,9 @@ export async function authenticateByCookie(
 ): Promise<Authenticated | null> {
   const [row] = await sql<FoundRow[]>`
     with touched as (
-      update sessions set last_seen_at = ${at}, ip = ${client.ip}, user_agent = ${client.userAgent},
-        idle_end_at = least(${after(at, idleSeconds)}::timestamptz, absolute_end_at)
-      where cookie_hash = ${cookieHash} and revoked_at is null and idle_end_at > ${at} and absolute_end_at > ${at}
-        and last_seen_at <= ${after(at, -touchSeconds)}
+      update sessions s set last_seen_at = ${at}, ip = ${client.ip}, user_agent = ${client.userAgent},
+        idle_end_at = least(${after(at, idleSeconds)}::timestamptz, s.absolute_end_at)
+      where s.cookie_hash = ${cookieHash} and s.last_seen_at <= ${after(at, -touchSeconds)} and ${lives(sql, at)}
     )
     select ${foundColumns(sql)} from sessions s join accounts a on a.id = s.account_id where s.cookie_hash = ${cookieHash}`;
   return row ? authenticatedOf(row, at) : null;

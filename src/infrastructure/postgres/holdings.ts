@@ -30,7 +30,8 @@ export function holdings(sql: Handle): Holdings {
   return {
     async sessions(accountId, afterId, limit) {
       const rows = await sql<(SessionRow & { revoked_at: Date | null; revoked_reason: HeldSession['endReason'] })[]>`
-        select ${sessionColumns(sql)}, s.revoked_at, s.revoked_reason
+        select ${sessionColumns(sql)}, s.revoked_at, coalesce(s.revoked_reason, case
+            when s.security_stamp <> (select security_stamp from accounts where id = ${accountId}) then 'outdated' end) as revoked_reason
         from sessions s where s.account_id = ${accountId} and s.id > ${afterId ?? FIRST} order by s.account_id, s.id limit ${limit}`;
       return rows.map((row) => ({ ...sessionOf(row), endedAt: row.revoked_at, endReason: row.revoked_reason }));
     },

@@ -79,7 +79,9 @@ export function reads(sql: Handle): Reads {
       },
       async endOf(sessionId, refreshSecretHash) {
         const [row] = await sql<{ revoked_reason: SessionEnd | null }[]>`
-          select revoked_reason from sessions where id = ${sessionId} and refresh_secret_hash = ${refreshSecretHash}`;
+          select coalesce(s.revoked_reason, case when s.security_stamp <> a.security_stamp then 'outdated' end) as revoked_reason
+          from sessions s join accounts a on a.id = s.account_id
+          where s.id = ${sessionId} and s.refresh_secret_hash = ${refreshSecretHash}`;
         return row?.revoked_reason ?? null;
       },
       async listLive(accountId, at, limit) {

@@ -44,7 +44,7 @@ export async function rotate(sql: Sql, uses: readonly Use[], { isPatient } = { i
         last_seen_at = u.at, ip = u.ip, user_agent = u.user_agent,
         idle_end_at = case when s.refresh_counter = u.counter then least(u.idle_end_at, s.absolute_end_at) else s.idle_end_at end
       from accounts a, seen u
-      where s.id = u.session_id and a.id = s.account_id and s.security_stamp = a.security_stamp and s.refresh_secret_hash = u.secret_hash
+      where s.id = u.session_id and a.id = s.account_id and s.security_stamp >= a.security_stamp and s.refresh_secret_hash = u.secret_hash
         and u.is_live and s.idle_end_at > u.at and s.absolute_end_at > u.at
         and (s.refresh_counter = u.counter or (s.refresh_counter = u.counter + 1 and s.rotated_at > u.grace_began_at))
       returning ${sessionColumns(sql)}, s.refresh_counter,
@@ -87,7 +87,7 @@ export async function endReused(
     with ended as (
       update sessions s set revoked_at = ${at}, revoked_reason = 'refresh-token-reused'
       from accounts a
-      where s.id = ${sessionId} and a.id = s.account_id and s.security_stamp = a.security_stamp
+      where s.id = ${sessionId} and a.id = s.account_id and s.security_stamp >= a.security_stamp
         and s.refresh_secret_hash = ${secretHash} and s.revoked_at is null
         and s.idle_end_at > ${at} and s.absolute_end_at > ${at} and s.refresh_counter > ${counter}
         and not coalesce(s.rotated_at > ${at} and s.rotated_at < ${after(at, graceSeconds)}, false)

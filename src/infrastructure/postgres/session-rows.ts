@@ -19,3 +19,12 @@ export function sessionColumns(sql: Handle) {
   return sql`s.id as session_id, s.account_id, s.transport, s.device, s.device_id, s.device_kind, s.moved_to, s.cookie_hash, s.ip, s.user_agent, s.amr, s.acr, s.auth_time,
     s.created_at as session_created_at, s.last_seen_at, s.idle_end_at, s.absolute_end_at`;
 }
+
+/**
+ * Whether the session `s` lives. A stamp older than its account's ends it, whether or not anybody has marked its row. One that is newer
+ * was kept while this statement waited for its row, and what it knows of the account is from before.
+ */
+export function lives(sql: Handle, at: Date) {
+  return sql`s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
+    and s.security_stamp >= (select a.security_stamp from accounts a where a.id = s.account_id)`;
+}

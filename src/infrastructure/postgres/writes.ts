@@ -4,13 +4,14 @@ import { administrationWrites } from './administration-writes.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
 import type { Handle } from './connect.ts';
 import { deviceWrites } from './devices.ts';
+import { endAll, endBeyond } from './end-sessions.ts';
 import { identities } from './identities.ts';
 import { ipBlockWrites } from './ip-block-rows.ts';
 import { enqueue, record } from './parts.ts';
 import { accountColumns, reads } from './reads.ts';
 import { type AccountRow, accountOf, arrayOf, proofsOf, type SessionRow, sessionOf, type WrittenProof } from './rows.ts';
 import { serviceClientWrites } from './service-client-rows.ts';
-import { insertSession, sessionColumns } from './session-rows.ts';
+import { insertSession, lives, sessionColumns } from './session-rows.ts';
 import { countSms } from './sms-days.ts';
 import { counted, type LaneJson, settle, takeBack, triedLanes, tryOf } from './throttles.ts';
 import { ticketWrites } from './ticket-writes.ts';
@@ -102,42 +103,18 @@ export function writes(sql: Handle): Writes {
       ...read.sessions,
       async end(accountId, sessionId, reason, at) {
         const rows = await sql`
-          update sessions set revoked_at = ${at}, revoked_reason = ${reason}
-          where id = ${sessionId} and account_id = ${accountId} and revoked_at is null and idle_end_at > ${at} and absolute_end_at > ${at}
-          returning id`;
+          update sessions s set revoked_at = ${at}, revoked_reason = ${reason}
+          where s.id = ${sessionId} and s.account_id = ${accountId} and ${lives(sql, at)} returning s.id`;
         return rows.length === 1;
       },
       async endBySecret(sessionId, refreshSecretHash, reason, at) {
         const [row] = await sql<{ account_id: string }[]>`
-          update sessions set revoked_at = ${at}, revoked_reason = ${reason}
-          where id = ${sessionId} and refresh_secret_hash = ${refreshSecretHash} and revoked_at is null
-            and idle_end_at > ${at} and absolute_end_at > ${at}
-          returning account_id`;
+          update sessions s set revoked_at = ${at}, revoked_reason = ${reason}
+          where s.id = ${sessionId} and s.refresh_secret_hash = ${refreshSecretHash} and ${lives(sql, at)} returning s.account_id`;
         return row?.account_id ?? null;
       },
-      async endAll(accountId, reason, at, exceptId) {
-        const kept = exceptId ?? null;
-        const rows = await sql`
-          with owner as (
-            update accounts set security_stamp = security_stamp + 1, sessions_ended_at = ${at} where id = ${accountId}
-            returning id, security_stamp)
-          update sessions set
-            security_stamp = case when sessions.id = ${kept}::uuid then owner.security_stamp else sessions.security_stamp end,
-            revoked_at = case when sessions.id = ${kept}::uuid then revoked_at else ${at}::timestamptz end,
-            revoked_reason = case when sessions.id = ${kept}::uuid then revoked_reason else ${reason}::text end
-          from owner where account_id = owner.id and revoked_at is null
-          returning sessions.id is distinct from ${kept}::uuid and idle_end_at > ${at} and absolute_end_at > ${at} as ended`;
-        return rows.filter((row) => row['ended']).length;
-      },
-      async endBeyond(accountId, most, at) {
-        const rows = await sql`
-          update sessions set revoked_at = ${at}, revoked_reason = 'superseded' where id in (
-            select id from sessions
-            where account_id = ${accountId} and revoked_at is null and idle_end_at > ${at} and absolute_end_at > ${at}
-            order by created_at desc, id desc offset ${most})
-          returning id`;
-        return rows.length;
-      },
+      endAll: (accountId, reason, at, exceptId) => endAll(sql, accountId, reason, at, exceptId ?? null),
+      endBeyond: (accountId, most, at) => endBeyond(sql, accountId, most, at),
       async noteMove(sessionId, kind) {
         const rows = await sql`
           update sessions set moved_to = concat_ws('|', moved_to, ${kind}::text)
@@ -151,8 +128,7 @@ export function writes(sql: Handle): Writes {
         const [row] = await sql<SessionRow[]>`
           update sessions s set refresh_secret_hash = ${refreshSecretHash}, cookie_hash = ${cookieHash}, refresh_counter = 0, rotated_at = null,
             idle_end_at = ${idleEndAt}, last_seen_at = ${at}
-          where s.id = ${sessionId} and s.revoked_at is null and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
-          returning ${sessionColumns(sql)}`;
+          where s.id = ${sessionId} and ${lives(sql, at)} returning ${sessionColumns(sql)}`;
         return row ? sessionOf(row) : null;
       },
       async renewCookie(sessionId, cookieHash) {
@@ -165,9 +141,7 @@ export function writes(sql: Handle): Writes {
       async lockWithProofs({ id, cookieHash }, at) {
         const [row] = await sql<(SessionRow & { proofs: WrittenProof[] })[]>`
           select ${sessionColumns(sql)}, s.proofs from sessions s
-          where s.id = ${id} and s.cookie_hash is not distinct from ${cookieHash} and s.revoked_at is null
-            and s.idle_end_at > ${at} and s.absolute_end_at > ${at}
-            and s.security_stamp = (select security_stamp from accounts a where a.id = s.account_id) for no key update`;
+          where s.id = ${id} and s.cookie_hash is not distinct from ${cookieHash} and ${lives(sql, at)} for no key update`;
         if (!row) return null;
         const session = sessionOf(row);
         // A session from before proofs were kept began with a password.

@@ -171,6 +171,8 @@ async function askEverything(database: Database): Promise<void> {
     await accounts.findImported(known.id, null);
     await accounts.findLock(lane(), at);
     await sessions.listLive(known.id, at, 10);
+    await sessions.findLive(opened.id, at);
+    await sessions.endOf(opened.id, opened.refreshSecretHash);
     await holdings.devices(known.id);
     for (const verb of ['sessions', 'tickets', 'messages'] as const) await holdings[verb](known.id, opened.id, 10);
     const any = { type: null, accountId: null, ip: null, minRisk: 0, from: null, to: null };
@@ -217,7 +219,8 @@ async function askEverything(database: Database): Promise<void> {
     await tx.sessions.endByCookie(hash(), 'replaced', at);
     await tx.sessions.endBySecret(opened.id, other.refreshSecretHash, 'logout', at);
     await tx.sessions.end(known.id, opened.id, 'logout', at);
-    await tx.sessions.endAll(known.id, 'password-changed', at);
+    await tx.sessions.endBeyond(known.id, 1, at);
+    await tx.sessions.endAll(known.id, 'password-changed', at, other.id);
     await tx.outbox.enqueue(known.id, mail(at), at);
     await tx.accounts.queueAdministration();
     await tx.accounts.lockAll([known.id]);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { after } from '#domain/lifetimes.ts';
 import { type Handle, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { endAll } from '#infrastructure/postgres/end-sessions.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
 import { meeting, openedForTests } from './opened.ts';
@@ -198,6 +199,52 @@ describe('ending sessions', () => {
     const live = await here.store.read((records) => records.sessions.listLive(owner.id, later(10), 10));
     expect(live.map(({ id }) => id)).toEqual([kept.id]);
     expect(await here.sql`select from sessions where revoked_at is null`).toHaveLength(2);
+  });
+
+  it('[V7.4.1] leaves nothing of one that its stamp alone has ended: no verb takes it for live, none brings it back', async () => {
+    const owner = await account(here.sql, at);
+    const dead = await openedSession(here.store.hot, owner, at);
+    const cookieHash = hash();
+    await here.sql`update sessions set cookie_hash = ${cookieHash} where id = ${dead.id}`;
+    await here.sql`update accounts set security_stamp = security_stamp + 1`;
+    const row = () => here.sql`select * from sessions`;
+    const before = await row();
+    const slide = { idleSeconds: DAY, touchSeconds: 60 };
+    const client = { ip: '192.0.2.7', userAgent: null };
+    const { hot } = here.store;
+    expect(await hot.authenticate(dead.id, later(100))).toEqual({ endedBecause: 'outdated' });
+    expect(await hot.authenticateByCookie(cookieHash, client, slide, later(100))).toEqual({ endedBecause: 'outdated' });
+    expect(await rotate(dead, 0, later(100))).toBeNull();
+    expect(await rotate(dead, -1, later(100))).toBeNull(); // nor for stolen
+    await here.store.transaction(async ({ sessions, holdings }) => {
+      expect(await sessions.findLive(dead.id, at)).toBeNull();
+      expect(await sessions.listLive(owner.id, at, 10)).toEqual([]);
+      expect(await sessions.endOf(dead.id, dead.refreshSecretHash)).toBe('outdated');
+      expect(await holdings.sessions(owner.id, null, 10)).toMatchObject([{ id: dead.id, endedAt: null, endReason: 'outdated' }]);
+      expect(await sessions.end(owner.id, dead.id, 'logout', at)).toBe(false);
+      expect(await sessions.endBySecret(dead.id, dead.refreshSecretHash, 'logout', at)).toBeNull();
+      expect(await sessions.renewSecret(dead.id, { refreshSecretHash: hash(), cookieHash: null }, later(DAY), at)).toBeNull();
+      expect(await sessions.lockWithProofs({ id: dead.id, cookieHash }, at)).toBeNull();
+      expect(await sessions.endAll(owner.id, 'ended-by-user', at, dead.id)).toBe(0);
+    });
+    expect(await row()).toEqual(before);
+    expect(await hot.authenticate(dead.id, at)).toEqual({ endedBecause: 'outdated' });
+  });
+
+  it('[V15.4.2] keeps the one to keep whatever it does meanwhile: refresh, sign out, end the others twice', async () => {
+    const meanwhile: Record<string, (kept: Bearer) => Promise<unknown>> = {
+      refresh: async (kept) => (await rotate(kept, 0, later(1)))?.outcome,
+      'sign out': (kept) => here.store.transaction((tx) => tx.sessions.end(kept.accountId, kept.id, 'logout', later(1))),
+      'end the others': (kept) => here.store.transaction((tx) => tx.sessions.endAll(kept.accountId, 'ended-by-user', later(1), kept.id)),
+    };
+    const met: Record<string, unknown> = {};
+    for (const [name, act] of Object.entries(meanwhile)) {
+      const kept = await freshSession();
+      [met[name]] = await meeting(here, (tx) => endAll(tx, kept.accountId, 'ended-by-user', at, kept.id), [() => act(kept)]);
+      const isAlive = (await here.store.hot.authenticate(kept.id, later(2)))?.endedBecause === null;
+      expect([name, isAlive]).toEqual([name, name !== 'sign out']);
+    }
+    expect(met).toEqual({ refresh: 'rotated', 'sign out': true, 'end the others': 0 });
   });
 
   it('by the secret of its refresh tokens, and of nobody else', async () => {
