@@ -10,9 +10,6 @@ export class StartFailure extends Error {
 type SystemError = Error & { code: string; syscall?: string; hostname?: string; port?: number; path?: string };
 type Settings = Pick<Config, 'HOST' | 'PORT' | 'METRICS_PORT' | 'DATA_DIR' | 'KEYS_DIR' | 'DATABASE_URL'>;
 
-/** What PostgreSQL says to whom it does not let in: the role, its password, pg_hba.conf, the database. */
-const NOT_LET_IN = new Set(['28000', '28P01', '3D000']);
-
 /** @returns a StartFailure for what an operator can mend by a setting, a folder or a server; any other error as it is */
 export function startFailure(error: unknown, config: Settings): unknown {
   if (!(error instanceof Error) || 'isForPeople' in error || !('code' in error)) return error;
@@ -32,7 +29,7 @@ function ofSocket({ code, port, syscall, hostname }: SystemError, config: Settin
 }
 
 function ofDatabase(error: SystemError, { DATABASE_URL }: Settings): string | null {
-  if (DATABASE_URL === undefined || error.path !== undefined || !(isBroken(error) || NOT_LET_IN.has(error.code))) return null;
+  if (DATABASE_URL === undefined || error.path !== undefined || !isBroken(error)) return null;
   const { hostname, port } = new URL(DATABASE_URL.reveal());
   const said = error.message || error.code;
   const isTls = /secure TLS connection|does not support SSL/i.test(said);

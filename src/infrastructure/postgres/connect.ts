@@ -30,9 +30,12 @@ export type Database = {
 /** The server gives up by itself a little before we do. */
 const STATEMENT_TIMEOUT_MS = LONGEST_MS - 500;
 const CONNECT_TIMEOUT_SECONDS = 2;
-/** What already runs on a pool that is replaced may end in this time: after a piece of work that took too long, and after a connection that was lost. */
-const RETIRE_SECONDS = 5;
+/** What already runs on a pool that is replaced may end in this time. */
+const RETIRE_MS = 5000;
+/** And where a connection broke in this: so long we tell a server that is gone from one that is busy. */
 const LOST_MS = 400;
+/** So often a server looks whether we are still there: what we gave up must not be done later, nor hold a lock or a connection. */
+const CLIENT_CHECK_MS = 250;
 const CLOSE_SECONDS = 3;
 /** A connection that a discarded pool still makes is made by then. */
 const LEFTOVER_MS = (CONNECT_TIMEOUT_SECONDS + 1) * 1000;
@@ -44,8 +47,8 @@ export const MOST_WAITING = 2000;
 /** After so much work all connections are used at once, see `useAll`. */
 const USE_ALL_EVERY = 10_000;
 
-/** `close` ends each connection when it has nothing to do; the types of postgres.js 3.4.9 leave it out. */
-type Pool = Sql & { close(): Promise<void> };
+/** `close` ends each connection when it has nothing to do; the types of postgres.js 3.4.9 leave it out, and what its connections share. */
+type Pool = Sql & { close(): Promise<void>; options: { shared: { retries: number } } };
 
 /**
  * A client of postgres.js; it connects with the first statement. Types are not asked for at connect, notices are not printed, and
@@ -64,7 +67,11 @@ export function connect(address: DatabaseAddress, options: postgres.Options<Reco
  * are not asked for, because PgBouncer refuses such parameters
  */
 export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { poolSize: number; prepare: boolean }): Database {
-  const limits = { statement_timeout: STATEMENT_TIMEOUT_MS, lock_timeout: STATEMENT_TIMEOUT_MS };
+  const limits = {
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    lock_timeout: STATEMENT_TIMEOUT_MS,
+    client_connection_check_interval: CLIENT_CHECK_MS,
+  };
   // Every statement finds its rows by an index whatever the parameters are: it is planned once, not at each call. A plan that
   // was made while a table was nearly empty would read it from end to end until the next analyze: so none may. What reads a table
   // of a few rows all the same looks so dear then that the server would compile it, which takes longer than any of our statements.
@@ -112,13 +119,18 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
   /**
    * A pool that lost a connection is not used again, whoever ended it and whether or not anybody noticed (docs/adr/0026). A statement
    * that postgres.js 3.4.9 sends between the 'error' of a socket and its 'close' is forgotten; and when that connection is made anew, the
-   * statement takes the greeting for its answer: done, without a row. Others may end what they began.
+   * statement takes the greeting for its answer: done, without a row. Others may end what they began, and have less time for it
+   * where one may have been forgotten.
    */
   const lose = (seen: Pool) => {
-    if (isClosed || seen !== client) return;
-    client = open();
-    seen.close().catch(() => {});
-    setTimeout(discard, LOST_MS, seen).unref();
+    if (isClosed) return;
+    if (seen === client) {
+      client = open();
+      seen.close().catch(() => {});
+    }
+    // Counted up before a close that an error caused, and reset when a connection is made.
+    const mayForget = seen.options.shared.retries > 0;
+    setTimeout(discard, mayForget ? LOST_MS : RETIRE_MS, seen).unref();
   };
 
   /**
@@ -129,10 +141,16 @@ export function openDatabase(address: DatabaseAddress, { poolSize, prepare }: { 
     isDown = true;
     if (isClosed) return;
     if (!(error instanceof TooLate)) return lose(seen);
-    const isFirst = seen === client;
-    if (isFirst) client = open();
-    if (error.isSilent || !isFirst) return discard(seen);
-    seen.end({ timeout: RETIRE_SECONDS }).catch(() => {}); // starts nothing that is queued
+    if (error.isSilent) {
+      if (seen === client) client = open();
+      return discard(seen);
+    }
+    if (seen !== client) {
+      discard(seen);
+      return lose(client); // work that went on with the next pool: which of them hangs, nobody knows
+    }
+    client = open();
+    seen.end({ timeout: RETIRE_MS / 1000 }).catch(() => {}); // starts nothing that is queued
   };
 
   /**
@@ -250,7 +268,7 @@ async function body<T>(
   const handle = new Proxy(tx, {
     apply(target, self, parts) {
       refuseIfOver();
-      const statement = made(target, self, parts);
+      const statement: unknown = Reflect.apply(target as unknown as () => unknown, self, parts);
       if (statement instanceof Promise) hearOfCut(statement, fail);
       return statement;
     },
@@ -267,15 +285,16 @@ async function body<T>(
 
 /**
  * What a client of postgres.js makes of its template or value. Version 3.4.9 goes on counting where a statement failed in the middle
- * of its rows: the next answer over that connection begins with as many holes as there were rows (porsager/postgres#1181).
+ * of its rows: the next answer over that connection begins with as many holes as there were rows (porsager/postgres#1181). In a
+ * transaction nothing is asked after a failure.
  */
-function made(client: Handle, self: unknown, parts: unknown[]): unknown {
+function made(client: Sql, self: unknown, parts: unknown[]): unknown {
   const statement: unknown = Reflect.apply(client as unknown as () => unknown, self, parts);
   if (!(statement instanceof Promise)) return statement;
   const asked = statement as Promise<unknown> & { resolve: (rows: unknown[]) => void };
   const { resolve } = asked;
   asked.resolve = (rows) => {
-    if (rows.length > 0 && !(0 in rows)) rows.splice(0, Number(Object.keys(rows)[0] ?? rows.length));
+    if (rows.length > 0 && !(0 in rows)) rows.splice(0, Number(Object.keys(rows)[0]));
     resolve(rows);
   };
   return statement;

@@ -19,7 +19,13 @@ const BROKEN = new Set([
   '57P01', // shut down by an administrator
   '57P02', // shut down by a crash
   '57P03', // starting up
+  '28000', // lets nobody in: the role or pg_hba.conf,
+  '28P01', // its password,
+  '3D000', // the database
 ]);
+
+/** What TLS makes of a peer that it does not trust, or of bytes that are none of its own. */
+const TLS = /^(ERR_SSL_|ERR_TLS_|EPROTO$)|CERT|^UNABLE_TO_/;
 
 const LATE = new Set([
   '57014', // statement_timeout
@@ -40,10 +46,10 @@ export function isTaken(error: unknown): boolean {
   return codeOf(error) === '23505'; // unique_violation
 }
 
-/** The connection broke or could not be made: nobody says whether the statement was done. */
+/** The connection broke or could not be made, or nobody is let in: nobody says whether the statement was done. */
 export function isBroken(error: unknown): boolean {
   const code = codeOf(error);
-  return BROKEN.has(code) || code.startsWith('08');
+  return BROKEN.has(code) || code.startsWith('08') || TLS.test(code);
 }
 
 /** The server gave up by itself, at the limits that every connection sets. */

@@ -76,7 +76,7 @@ function graceBeganAt({ at, graceSeconds }: Use): Date | null {
 /**
  * An older token of a living session: one of two holders is a thief. Of many at once exactly one ends it. Where there is a grace, a use
  * that came before the rotation that made it old, and had to wait, is a late one: its client asked again elsewhere and went on. It is
- * refused and ends nothing.
+ * refused and ends nothing. Of one that is older still that is not believed: a thief who goes on fast would hide behind his own rotations.
  */
 export async function endReused(
   sql: Sql,
@@ -90,7 +90,7 @@ export async function endReused(
       where s.id = ${sessionId} and a.id = s.account_id and s.security_stamp >= a.security_stamp
         and s.refresh_secret_hash = ${secretHash} and s.revoked_at is null
         and s.idle_end_at > ${at} and s.absolute_end_at > ${at} and s.refresh_counter > ${counter}
-        and not coalesce(s.rotated_at > ${at} and s.rotated_at < ${after(at, graceSeconds)}, false)
+        and not coalesce(s.refresh_counter = ${counter}::int + 2 and s.rotated_at > ${at} and s.rotated_at < ${after(at, graceSeconds)}, false)
       returning ${sessionColumns(sql)}, s.refresh_counter,
         a.email, a.email_verified_at, a.username, a.display_name, null as password_hash, false as is_password_withdrawn, a.status, a.roles, a.created_at as account_created_at
     ), logged as (${record(sql, reused, { accountId: sql`account_id`, from: sql`from ended` })}),

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DependencyDown } from '#application/ports/errors.ts';
 import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
 import { migrate } from '#infrastructure/postgres/migrate.ts';
@@ -17,6 +17,7 @@ const here = openedForTests();
 const at = new Date();
 /** The edge promises 500 ms; three times as much tells an answer in time from a hang, however busy the test machine is. */
 const IN_TIME_MS = 1500;
+const SOONER_THAN_LOCK_TIMEOUT_SECONDS = 3;
 
 let wire: Wire;
 let database: Database;
@@ -284,6 +285,57 @@ describe('when connections are cut', () => {
     expect(performance.now() - started).toBeLessThan(IN_TIME_MS);
   });
 
+  describe('one of them, while a change waits for a lock on another:', () => {
+    /** The change, after `breaks` has ended another connection; the lock is let go when `then` has been. */
+    async function whileWaiting(breaks: (idle: net.Socket[]) => Promise<unknown>, then: (change: Promise<unknown>) => Promise<unknown>) {
+      const made = vi.spyOn(net.Socket.prototype, 'connect');
+      const own = openDatabase(here.address, { poolSize: 2, prepare: true });
+      const look = () => own.within(() => own.sql`select pg_sleep(0.01)`);
+      await Promise.all([look(), look()]);
+      const sockets = made.mock.contexts as net.Socket[];
+      made.mockRestore();
+      await here.sql`insert into leases values ('outage.test', ${randomUUID()}, now())`;
+      let change: Promise<unknown> = Promise.resolve();
+      await here.sql.begin(async (tx) => {
+        await tx`select from leases where job = 'outage.test' for update`;
+        const busy = new Set(sockets.map((socket) => [socket, socket.bytesWritten] as const));
+        change = timed(() => own.within(() => own.sql`update leases set held_until = to_timestamp(0) where job = 'outage.test'`)).then(
+          ({ outcome }) => outcome,
+        );
+        await until('it waits', () => isSeen("wait_event_type = 'Lock'"));
+        await breaks([...busy].filter(([socket, written]) => socket.bytesWritten === written).map(([socket]) => socket));
+        await then(change);
+      });
+      const outcome = await change;
+      const [row] = await here.sql<{ held_until: Date }[]>`delete from leases where job = 'outage.test' returning held_until`;
+      await own.close();
+      return { outcome, isChanged: row?.held_until.getTime() === 0 };
+    }
+
+    it('broken, it is given up soon, and not done later', async () => {
+      const broken = ([idle]: net.Socket[]) =>
+        Promise.resolve(idle?.destroy(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })));
+      const given = await whileWaiting(broken, async (change) => {
+        await change;
+        await until('nobody waits any more', async () => !(await isSeen("wait_event_type = 'Lock'")), SOONER_THAN_LOCK_TIMEOUT_SECONDS);
+      });
+      expect(given).toEqual({ outcome: 'down', isChanged: false });
+    });
+
+    it('ended in good order, as after its longest life, it is done', async () => {
+      const ended = async ([idle]: net.Socket[]) => {
+        idle?.end(Buffer.from([88, 0, 0, 0, 4])); // Terminate (PostgreSQL, documentation 55.7)
+        await until('it is closed', () => idle?.closed ?? false);
+      };
+      const given = await whileWaiting(ended, async (change) => {
+        const isOver = delay(1000).then(() => 'it waits still'); // longer than after a break
+        expect(await Promise.race([change, isOver])).toBe('it waits still');
+      });
+      expect(given).toMatchObject({ isChanged: true });
+      expect(given.outcome).not.toBe('down');
+    });
+  });
+
   it('a question whose connection had gone stale is asked once more; a change is not', async () => {
     const known = await account(here.sql, at);
     const opened = await openedSession(here.store.hot, known, at);
@@ -320,17 +372,28 @@ describe('what PostgreSQL says', () => {
     expect(await timed(one)).toMatchObject({ outcome: 1 });
   });
 
-  it('counts as being down when it takes no more connections', async () => {
+  it.each([
+    { what: 'it takes no more connections', says: [refusal('53300')] },
+    { what: 'it does not take the password', says: [refusal('28P01')] },
+    { what: 'it has no such database', says: [refusal('3D000')] },
+    {
+      what: 'it speaks no TLS that anybody understands',
+      says: [Buffer.from('S'), Buffer.from('HTTP/1.1 400 Bad Request')],
+      search: '?sslmode=require',
+    },
+  ])('counts as being down when $what', async ({ says, search = '' }) => {
     const server = net.createServer((socket) => {
+      const answers = [...says];
       socket.on('error', () => {});
-      socket.once('data', () => socket.end(tooManyConnections()));
+      socket.on('data', () => (answers.length > 1 ? socket.write(answers.shift() ?? '') : socket.end(answers.shift() ?? '')));
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
-    const full = openDatabase({ url: `postgres://x@127.0.0.1:${port}/x` }, { poolSize: 2, prepare: true });
-    expect(await timed(() => full.within(() => full.sql`select 1`))).toMatchObject({ outcome: 'down' });
-    await full.close();
+    const away = openDatabase({ url: `postgres://x@127.0.0.1:${port}/x${search}` }, { poolSize: 2, prepare: true });
+    expect(await timed(() => away.within(() => away.sql`select 1`))).toMatchObject({ outcome: 'down' });
+    expect(await away.check()).toBe('down');
+    await away.close();
     server.close();
   });
 
@@ -396,9 +459,9 @@ describe('a server of our own', () => {
   });
 });
 
-/** What a full server sends instead of a session (protocol 3.0, ErrorResponse). */
-function tooManyConnections(): Buffer {
-  const fields = Buffer.from('SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0');
+/** What a server that lets nobody in sends instead of a session (protocol 3.0, ErrorResponse). */
+function refusal(code: string): Buffer {
+  const fields = Buffer.from(`SFATAL\0VFATAL\0C${code}\0Mnobody is let in\0\0`);
   const header = Buffer.alloc(5);
   header.write('E');
   header.writeInt32BE(4 + fields.length, 1);

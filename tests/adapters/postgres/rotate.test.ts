@@ -88,6 +88,14 @@ describe('rotating a refresh token', () => {
     expect(await rotate(opened, 0, later(4))).toMatchObject({ outcome: 'reused' });
   });
 
+  it('sees through a thief who rotates so fast that his last rotation always comes after the owner’s token', async () => {
+    const opened = await freshSession();
+    await rotate(opened, 0, later(1));
+    await rotate(opened, 1, later(1.1));
+    await rotate(opened, 2, later(1.2));
+    expect(await rotate(opened, 0, later(1.05))).toMatchObject({ outcome: 'reused' });
+  });
+
   it('is not taken in by a clock that is behind by more than the grace', async () => {
     const opened = await freshSession();
     await rotate(opened, 0, later(20));

@@ -22,6 +22,7 @@ export type Life = {
 /** Between two tries of something that was not answered: clients are patient, yet within the grace of a refresh token. */
 const RETRY_MS = 150;
 const MAIL_POLL_MS = 30;
+const AFTER_REPEAT_MS = 600;
 /** MAX_LOGIN_ATTEMPTS, if nobody sets it. */
 const LOCKS_AFTER = 5;
 
@@ -139,6 +140,8 @@ export function verbs({ client, ledger, postbox, chance, isOver, mayHaveExpired,
         complain('refresh', person, reply, ': signed out by accident');
         return false;
       }
+      // The try that was given up may still be on its way: nobody refreshes again at once, or it would find its token long outdated.
+      if (answered.isRepeated) await delay(AFTER_REPEAT_MS);
       session.rotations++;
       session.refreshToken = reply.body.refresh_token ?? '';
       session.accessToken = reply.body.access_token ?? '';
