@@ -210,6 +210,7 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Omit<C
       refreshReuseGraceSeconds: read.REFRESH_REUSE_GRACE_SECONDS,
     },
     deletionGraceDays: read.ACCOUNT_DELETION_GRACE_DAYS,
+    unverifiedAccountDays: read.UNVERIFIED_ACCOUNT_DAYS,
     revealRegistrationConflicts: read.REGISTRATION_CONFLICTS === 'reveal',
     providers: { allowed: read.AUTH_PROVIDER === 'both' ? ['native', 'cognito'] : [read.AUTH_PROVIDER], drains: read.COGNITO_MIGRATE },
     sessions: { most: read.MAX_SESSIONS_PER_USER, binding: read.SESSION_BINDING },

@@ -401,6 +401,12 @@ export const SETTINGS = {
     schema: wholeNumber(0, 365),
     default: '30',
   },
+  UNVERIFIED_ACCOUNT_DAYS: {
+    describe:
+      'how long after its registration an account whose address nobody verifies is removed, once no link to it is open; 0: such accounts stay',
+    schema: wholeNumber(0, 365),
+    default: '30',
+  },
   AUDIT_RETENTION_DAYS: {
     describe: 'how long after its end a month of the audit trail stays in the database',
     schema: wholeNumber(30, 36_500),

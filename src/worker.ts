@@ -21,8 +21,8 @@ import { versionOfPackage } from './version.ts';
 type Surroundings = {
   database: Database;
   auditKey: Buffer;
-  /** One batch. @returns whether more is due */
-  eraseAccounts(): Promise<{ more: boolean }>;
+  /** All that are due, until the signal. `tell` hears of those that failed. */
+  eraseAccounts(signal: AbortSignal, tell: (accountId: string, error: unknown) => void): Promise<void>;
   /** Hears of every event that is sealed. */
   metrics: Metrics | null;
   clock: Clock;
@@ -81,9 +81,10 @@ export function startWorker(
       name: 'erase-accounts',
       everySeconds: ERASURE_SECONDS,
       isShared: true,
-      async run(signal) {
-        while ((await eraseAccounts()).more && !signal.aborted);
-      },
+      run: (signal) =>
+        eraseAccounts(signal, (accountId, error) =>
+          log.error({ err: error, accountId }, 'an account cannot be erased; the others are, and it is tried again'),
+        ),
     },
     { name: 'audit-archive', everySeconds: ARCHIVE_SECONDS, run: archiveOld },
   ];

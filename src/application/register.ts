@@ -1,6 +1,6 @@
 import type { Client } from '#domain/client.ts';
 import { parseEmail } from '#domain/email.ts';
-import { after, VERIFY_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
+import { after, daysInSeconds, VERIFY_EMAIL_TTL_SECONDS } from '#domain/lifetimes.ts';
 import { isRefusal, type Refusal, refuse } from '#domain/problems.ts';
 import { parseUsername } from '#domain/username.ts';
 import { auditEvent } from './audit.ts';
@@ -74,6 +74,7 @@ export function register(needs: Needs<'store' | 'passwords' | 'commonPasswords' 
       username,
       displayName: input.displayName,
       passwordHash,
+      verifyBy: policy.unverifiedAccountDays === 0 ? null : after(at, daysInSeconds(policy.unverifiedAccountDays)),
       ticket: { id: secrets.id(), purpose: 'verify-email', secretHash: ticket.hash, expiresAt: after(at, VERIFY_EMAIL_TTL_SECONDS) },
       verifyMail: allowed ? mail.verifyEmail(ticket.token, at) : null,
       existingMail: allowed ? mail.accountExists(at) : null,

@@ -47,7 +47,10 @@ export const AUDIT_EVENTS = {
   ACCOUNT_EXPORTED: { risk: 30, tells: 'The user asked for everything that is held on them' },
   ACCOUNT_DELETED: { risk: 50, tells: 'The user deleted the account; all sessions ended (details.grace_days: until it is erased)' },
   ACCOUNT_KEPT: { risk: 30, tells: 'The deletion was taken back with the mailed link' },
-  ACCOUNT_ERASED: { risk: 0, tells: 'Nothing of the account is left but its events (details.reason)' },
+  ACCOUNT_ERASED: {
+    risk: 0,
+    tells: 'Nothing of the account is left but its events (details.reason: asked-for, never-verified or address-confirmed-by-another)',
+  },
   MFA_REQUIRED: { risk: 0, tells: 'The password was right; the sign-in waits for a second factor' },
   MFA_FAILED: {
     risk: 30,

@@ -31,6 +31,24 @@ async function workersRun(count = 1, { database, clock, sql } = service): Promis
   await Promise.all(workers.map(({ stop }) => stop()));
 }
 
+/** A worker that has started, and what it has to say. */
+async function loggingWorker() {
+  const lines: { level: number; accountId?: string }[] = [];
+  const logTo = { write: (line: string) => void lines.push(JSON.parse(line)) };
+  const { stop } = await startService({ settings: { ROLE: 'worker', LOG_LEVEL: 'warn' }, database: service.database, clock, logTo });
+  return { lines, stop };
+}
+
+/** Deleted, and due now. */
+async function dueAccounts(many: number): Promise<string[]> {
+  const ids = Array.from({ length: many }, () => crypto.randomUUID());
+  for (const id of ids) {
+    await sql`insert into accounts (id, email, email_canonical, username, username_canonical, status, erase_at, created_at, updated_at)
+      values (${id}, ${newEmail()}, ${newEmail()}, ${newUsername()}, ${newUsername()}, 'deleted', ${clock.now()}, ${clock.now()}, ${clock.now()})`;
+  }
+  return ids;
+}
+
 /** Every row of every table, as text. */
 async function everything({ sql }: TestService): Promise<{ table: string; row: string }[]> {
   const tables = await sql<{ name: string }[]>`
@@ -212,16 +230,43 @@ describe('after the grace', () => {
   });
 
   it('four workers erase each account once, more than one of them takes at a time', async () => {
-    const ids = Array.from({ length: 120 }, () => crypto.randomUUID());
-    for (const id of ids) {
-      await sql`insert into accounts (id, email, email_canonical, username, username_canonical, status, erase_at, created_at, updated_at)
-        values (${id}, ${newEmail()}, ${newEmail()}, ${newUsername()}, ${newUsername()}, 'deleted', ${clock.now()}, ${clock.now()}, ${clock.now()})`;
-    }
+    const ids = await dueAccounts(120);
     await workersRun(4);
     const events = await sql<{ account_id: string; n: number }[]>`
       select account_id, count(*)::int as n from audit_events where type = 'ACCOUNT_ERASED' and account_id in ${sql(ids)} group by 1`;
     expect(events).toHaveLength(ids.length);
     expect(events.filter(({ n }) => n !== 1)).toEqual([]);
+  });
+
+  it('one that cannot be erased keeps no other waiting, is told of, and goes as soon as it can', async () => {
+    const [stuck, ...others] = [await deletedPerson(), await deletedPerson(), await deletedPerson()];
+    clock.advance(30 * DAY);
+    await sql`update accounts set erase_at = erase_at - interval '1 hour' where id = ${stuck.id}`; // its turn is the first
+    await sql`create table holding (account_id uuid references accounts)`;
+    await sql`insert into holding values (${stuck.id})`;
+    const { lines, stop } = await loggingWorker();
+    await until('the others are erased', async () => !(await Promise.all(others.map(({ id }) => exists(id)))).includes(true));
+    await stop();
+    expect(await exists(stuck.id)).toBe(true);
+    expect(lines).toMatchObject([{ level: 50, accountId: stuck.id, err: { code: '23503' } }]);
+
+    await sql`drop table holding`;
+    await workersRun();
+    expect(await exists(stuck.id)).toBe(false);
+  });
+
+  it('when every one fails the run ends after a hundred, and the next one goes on', async () => {
+    const ids = await dueAccounts(120);
+    await sql`create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end'`;
+    await sql`create trigger refuse before delete on accounts for each row execute function refuse()`;
+    const { lines, stop } = await loggingWorker();
+    await until('it gives up', () => lines.some(({ level }) => level === 40));
+    await stop();
+    await sql`drop function refuse cascade`;
+    const failed = lines.filter(({ level }) => level === 50).map(({ accountId }) => accountId);
+    expect([failed.length, new Set(failed).size]).toEqual([100, 100]);
+    await workersRun();
+    expect(await sql`select from accounts where id in ${sql(ids)}`).toEqual([]);
   });
 
   it('an account that is being kept is not erased under its owner', async () => {

@@ -36,8 +36,17 @@ export interface AccountChanges {
   /** Makes a deleted account active again. @returns whether it was deleted */
   restore(accountId: string, at: Date): Promise<boolean>;
 
-  /** A deleted account whose time has come, locked; of any number of callers each gets another one, null when there is none. */
-  claimDueForErasure(at: Date): Promise<Account | null>;
+  /**
+   * A deleted account whose time has come, locked; of any number of callers each gets another one, null when there is none.
+   * @param passedOver ids of those that are left for another time
+   */
+  claimDueForErasure(at: Date, passedOver: readonly string[]): Promise<Account | null>;
+
+  /**
+   * The same of accounts that somebody registered and nobody verified in time. One stays while a link to it is open, while it is
+   * suspended, and when it was given a role: who administers knows of it.
+   */
+  claimNeverVerified(at: Date, passedOver: readonly string[]): Promise<Account | null>;
 
   /** Deletes it with everything that is held under it: sessions, tickets, authenticators, messages. */
   erase(accountId: string): Promise<void>;

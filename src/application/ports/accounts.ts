@@ -62,6 +62,8 @@ export type Registration = {
   username: Username | null;
   displayName: string | null;
   passwordHash: string;
+  /** When the account, if it is made, may be removed unless somebody has verified its address; null: it stays. */
+  verifyBy: Date | null;
   ticket: NewTicket;
   /** Sent when the address is free, or has an account that is not verified yet; null as below. */
   verifyMail: OutboxMessage | null;

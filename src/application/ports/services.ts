@@ -51,6 +51,8 @@ export type Policy = {
   revealRegistrationConflicts: boolean;
   /** How long a deleted account can be kept; 0: it is erased at once. */
   deletionGraceDays: number;
+  /** How long an account that somebody registered waits for its address to be verified; 0: for ever. */
+  unverifiedAccountDays: number;
   secondFactors: SecondFactorPolicy;
   sessions: SessionPolicy;
   providers: ProviderPolicy;

@@ -1,9 +1,10 @@
 import { randomUUIDv7 } from 'node:crypto';
+import type { Fragment } from 'postgres';
 import type { AccountChanges } from '#application/ports/account-changes.ts';
 import type { Handle } from './connect.ts';
 import { accountColumns } from './reads.ts';
 import { lockName } from './register.ts';
-import { type AccountRow, accountOf } from './rows.ts';
+import { type AccountRow, accountOf, arrayOf } from './rows.ts';
 
 type ProfileRow = AccountRow & {
   account_id: string | null;
@@ -16,6 +17,9 @@ type ProfileRow = AccountRow & {
 export function accountChanges(sql: Handle): AccountChanges {
   /** Nobody has ever signed in to it, and nobody was given anything by it. */
   const unproved = () => sql`(email_verified_at is null and status = 'active' and roles = '{user}')`;
+  /** An aggregate, because it is asked account by account: an `exists` PostgreSQL may turn around, and read all open tickets for one. */
+  const hasOpenTicket = (accountId: Fragment, at: Date) => sql`
+    select bool_or(t.used_at is null and t.expires_at > ${at}) as is_open from tickets t where t.account_id = ${accountId}`;
   return {
     async changeProfile(accountId, { username, displayName }, at) {
       const name = username?.canonical ?? null;
@@ -77,10 +81,29 @@ export function accountChanges(sql: Handle): AccountChanges {
       return rows.length === 1;
     },
 
-    async claimDueForErasure(at) {
+    async claimDueForErasure(at, passedOver) {
       const [row] = await sql<AccountRow[]>`
-        select ${accountColumns(sql)} from accounts a where a.erase_at <= ${at} order by a.erase_at limit 1 for update skip locked`;
+        select ${accountColumns(sql)} from accounts a where a.erase_at <= ${at} and a.id <> all(${arrayOf(passedOver)}::text::uuid[])
+        order by a.erase_at limit 1 for update skip locked`;
       return row ? accountOf(row) : null;
+    },
+
+    async claimNeverVerified(at, passedOver) {
+      const passed = [...passedOver];
+      for (;;) {
+        // `not in`: told that they are active, PostgreSQL reads the index of all active ones too, until it has analyzed the table.
+        const [row] = await sql<AccountRow[]>`
+          select ${accountColumns(sql)} from accounts a
+          where a.verify_by <= ${at} and a.email_verified_at is null and a.status not in ('suspended', 'deleted') and a.roles = '{user}'
+            and a.id <> all(${arrayOf(passed)}::text::uuid[]) and (${hasOpenTicket(sql`a.id`, at)}) is not true
+          order by a.verify_by limit 1 for update skip locked`;
+        if (!row) return null;
+        // The row was looked at under its lock, its tickets before that: one that was issued in between is seen only now. From here on
+        // nobody issues one: its foreign key waits for the account.
+        const [tickets] = await sql<{ is_open: boolean | null }[]>`${hasOpenTicket(sql`${row.account_id}`, at)}`;
+        if (!tickets?.is_open) return accountOf(row);
+        passed.push(row.account_id);
+      }
     },
 
     async erase(accountId) {

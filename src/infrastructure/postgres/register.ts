@@ -41,7 +41,7 @@ export function lockName(tx: Handle, name: string) {
 
 async function attempt(
   sql: Handle,
-  { accountId, email, username, displayName, passwordHash, ticket, verifyMail, existingMail, event, at }: Registration,
+  { accountId, email, username, displayName, passwordHash, verifyBy, ticket, verifyMail, existingMail, event, at }: Registration,
 ) {
   const name = username?.canonical ?? null;
   const pending = JSON.stringify({ passwordHash, username, displayName });
@@ -50,9 +50,10 @@ async function attempt(
       select from accounts where username_canonical = ${name}
       union all select from tickets where reserved_username = ${name} and used_at is null and expires_at > ${at}
     ), created as (
-      insert into accounts (id, email, email_canonical, username, username_canonical, display_name, password_hash, created_at, updated_at)
+      insert into accounts (id, email, email_canonical, username, username_canonical, display_name, password_hash, created_at, updated_at,
+        verify_by)
       select ${accountId}::uuid, ${email.given}::text, ${email.canonical}::text, ${username?.given ?? null}::text, ${name}::text,
-        ${displayName}::text, ${passwordHash}::text, ${at}::timestamptz, ${at}::timestamptz
+        ${displayName}::text, ${passwordHash}::text, ${at}::timestamptz, ${at}::timestamptz, ${verifyBy}::timestamptz
       where not exists (select from taken)
       on conflict do nothing returning id, email
     ), existing as (

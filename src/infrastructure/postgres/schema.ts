@@ -49,11 +49,15 @@ export const accounts = pgTable(
     passwordWithdrawnAt: instant('password_withdrawn_at'),
     /** When the security stamp last counted: a sign-in at another provider from before then opens no session. */
     sessionsEndedAt: instant('sessions_ended_at'),
+    /** Registered by whoever gave the address: removed from then on if nobody has verified it. Null: it stays. */
+    verifyBy: instant('verify_by'),
   },
   (table) => [
     check('accounts_status', sql`${table.status} in ('active', 'suspended', 'deleted')`),
     check('accounts_erase_at', sql`(${table.status} = 'deleted') = (${table.eraseAt} is not null)`),
     index('accounts_due_for_erasure').on(table.eraseAt).where(sql`erase_at is not null`),
+    // Nothing but the removal asks by `verify_by`: nothing else can take this for a short cut.
+    index('accounts_never_verified').on(table.verifyBy).where(sql`verify_by is not null and email_verified_at is null`),
     // The pages of administration, newest first by each filter. A prefix is a range here whatever the collation is.
     index('accounts_by_status').on(table.status, table.id),
     index('accounts_email_prefix').on(table.emailCanonical.op('text_pattern_ops')),

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { is } from 'drizzle-orm';
 import { getTableConfig, PgDialect, PgTable } from 'drizzle-orm/pg-core';
@@ -78,6 +78,36 @@ describe('migrating', () => {
     await migrate(address, NOW);
     await sql`update schema_migrations set hash = 'of another text'`;
     await expect(migrate(address, NOW)).rejects.toThrow(MigrationMistake);
+  });
+
+  it('is done by a role that owns the database and is no superuser', async () => {
+    const [role, password] = [`latchkey_owner_${randomBytes(4).toString('hex')}`, randomBytes(16).toString('hex')];
+    undo.push(async () => {
+      const owner = connect(server, { max: 1 });
+      await owner.unsafe(`drop role ${role}`);
+      await owner.end();
+    });
+    const { address, sql } = await emptyDatabase();
+    await sql.unsafe(`create role ${role} login password '${password}'`);
+    await sql.unsafe(`do $$ begin execute format('alter database %I owner to ${role}', current_database()); end $$`);
+    const asOwner =
+      'url' in address ? { url: Object.assign(new URL(address.url), { username: role, password }).href } : { ...address, user: role };
+    expect(await migrate(asOwner, NOW)).toEqual(ALL);
+  });
+
+  it('has busy tables vacuumed after a number of dead rows, however many there are, and the queues among them with their indexes', async () => {
+    const { address, sql } = await emptyDatabase();
+    await migrate(address, NOW);
+    const rows = await sql<{ name: string; options: string }[]>`
+      select relname as name, string_agg(option, ' ' order by option) as options from pg_class, unnest(reloptions) as option
+      where relkind = 'r' and option like '%vacuum%' group by relname`;
+    const byNumber = 'autovacuum_vacuum_scale_factor=0 autovacuum_vacuum_threshold=20000';
+    expect(Object.fromEntries(rows.map(({ name, options }) => [name, options]))).toEqual({
+      tickets: `${byNumber} vacuum_index_cleanup=on`,
+      outbox: `${byNumber} vacuum_index_cleanup=on`,
+      sessions: byNumber,
+      login_throttles: byNumber,
+    });
   });
 
   it('leaves the tables that the schema describes: columns, defaults, keys, checks and indexes', async () => {

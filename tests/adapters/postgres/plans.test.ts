@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
+import type { Store } from '#application/ports/store.ts';
 import { ACTIVITY } from '#domain/activity.ts';
 import { after } from '#domain/lifetimes.ts';
 import { connect, type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
@@ -51,8 +52,10 @@ const scans = async () =>
 async function fill(): Promise<void> {
   const sql = connect(here.address, { max: 1 });
   const end = after(at, DAY);
-  await sql`insert into accounts (id, email, email_canonical, email_verified_at, username, username_canonical, password_hash, created_at, updated_at)
-    select md5('a' || i)::uuid, i || '@x.org', i || '@x.org', ${at}, 'n' || i, 'n' || i, 'a hash', ${at}, ${at} from generate_series(1, ${ROWS}) i`;
+  await sql`insert into accounts (id, email, email_canonical, email_verified_at, username, username_canonical, password_hash, created_at, updated_at,
+      verify_by)
+    select md5('a' || i)::uuid, i || '@x.org', i || '@x.org', case when i % 2 = 0 then ${at}::timestamptz end, 'n' || i, 'n' || i, 'a hash',
+      ${at}, ${at}, case when i % 2 = 0 then ${at}::timestamptz else ${end} end from generate_series(1, ${ROWS}) i`;
   await sql`insert into sessions (id, account_id, transport, ip, amr, acr, auth_time, created_at, last_seen_at, idle_end_at, absolute_end_at, refresh_secret_hash)
     select md5('s' || i)::uuid, md5('a' || i)::uuid, 'bearer', '192.0.2.1', '{pwd}', 'aal1', ${at}, ${at}, ${at}, ${end}, ${end}, 'x'
     from generate_series(1, ${ROWS}) i`;
@@ -231,9 +234,10 @@ async function askEverything(database: Database): Promise<void> {
     await accounts.markDeleted(known.id, at, at);
     await accounts.restore(known.id, at);
     await accounts.markDeleted(known.id, at, at);
-    await accounts.claimDueForErasure(at);
+    await accounts.claimDueForErasure(at, [randomUUID()]);
     await accounts.erase(known.id);
   });
+  await askForNeverVerified(store);
   const [message, another] = await outbox.claim({ email: 5, sms: 5 }, after(at, 60), at);
   await outbox.release([after(at, 60)], at);
   if (message) await outbox.markSent(message.id, null, at);
@@ -241,6 +245,42 @@ async function askEverything(database: Database): Promise<void> {
   await outbox.tidy(at, at);
   await outbox.backlog(at);
 }
+
+/** Asks for accounts to remove, of which there is one; the link to another is open. */
+async function askForNeverVerified(store: Store): Promise<void> {
+  const due = registration(at, { verifyBy: at, ticket: ticket(at, 'verify-email', 0) });
+  for (const one of [due, registration(at, { verifyBy: at })]) await store.hot.register(one);
+  await store.transaction(async ({ accounts }) => {
+    expect(await accounts.claimNeverVerified(at, [randomUUID()])).toMatchObject({ id: due.accountId });
+    await accounts.erase(due.accountId);
+    expect(await accounts.claimNeverVerified(at, [])).toBeNull();
+  });
+}
+
+it.each([
+  { planned: 'when the tables were empty', isFilledBefore: false },
+  { planned: 'when they were full', isFilledBefore: true },
+])('accounts to remove are found by indexes that lead to few, planned $planned, and never analyzed', async ({ isFilledBefore }) => {
+  const [{ sql }, own] = [here, openDatabase(here.address, { poolSize: 1, prepare: true })];
+  /** Entries of indexes, because an index that is read for a bitmap may lead to no row at all. */
+  const entries = async () =>
+    (
+      await sql<
+        { read: number }[]
+      >`select sum(idx_tup_read)::int as read from pg_stat_user_indexes where relname in ('accounts', 'tickets')`
+    )[0]?.read ?? 0;
+  if (isFilledBefore) await fill();
+  else await postgresStore(own).transaction(({ accounts }) => accounts.claimNeverVerified(at, []));
+  if (!isFilledBefore) await fill();
+  const before = await entries();
+  for (let round = 0; round < 6; round++) await askForNeverVerified(postgresStore(own));
+  await own.close();
+  const read = await until('the statistics tell of it', async () => {
+    const now = await entries();
+    return now > before && now - before;
+  });
+  expect(read).toBeLessThan(ROWS / 4);
+});
 
 it.each([
   // First, while no statistics are kept; the plans are, as long as nobody analyzes.

@@ -59,6 +59,7 @@ export function registration(at: Date, more: Partial<Registration> = {}): Regist
     username: null,
     displayName: null,
     passwordHash: `hash-${randomUUID()}`,
+    verifyBy: after(at, 30 * DAY),
     ticket: ticket(at),
     verifyMail: mail(at),
     existingMail: mail(at, 'account-exists'),

@@ -28,6 +28,7 @@ describe('registering', () => {
       password_hash: asked.passwordHash,
       status: 'active',
       created_at: at,
+      verify_by: asked.verifyBy,
     });
     expect(await here.sql`select secret_hash, pending, reserved_username, expires_at, used_at from tickets`).toEqual([
       { secret_hash: asked.ticket.secretHash, pending: null, reserved_username: null, expires_at: asked.ticket.expiresAt, used_at: null },

@@ -1,0 +1,1 @@
+CREATE INDEX "accounts_never_verified" ON "accounts" USING btree ("verify_by") WHERE verify_by is not null and email_verified_at is null;
