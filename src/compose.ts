@@ -164,7 +164,7 @@ export async function compose(
   });
   const outbox = postgresOutbox(database);
 
-  const federation = await openFederation(config, log);
+  const federation = await openFederation(config, clock, log);
   const parts: Services = {
     store: postgresStore(database),
     passwords,
@@ -339,12 +339,14 @@ async function openLimiter(config: Config, clock: Clock, log: Logger, tracing: T
 }
 
 /** AWS Cognito, loaded only where somebody signs in by it. */
-async function openFederation({ cognito: pool, ...config }: Config, log: Logger) {
+async function openFederation({ cognito: pool, ...config }: Config, clock: Clock, log: Logger) {
   if (pool === null) return null;
   const { cognito } = await import('#infrastructure/aws/cognito.ts');
   const onMisconfigured = (error: unknown) => log.error({ err: error }, 'Cognito refuses the COGNITO settings');
+  const onOldKeys = (error: unknown) =>
+    log.warn({ err: error }, 'the keys of Cognito cannot be fetched anew; the last ones go on for a day');
   const clientSecret = config.COGNITO_CLIENT_SECRET?.reveal() ?? null;
-  return cognito({ ...pool, clientSecret, timeoutMs: config.COGNITO_TIMEOUT_MS, onMisconfigured });
+  return cognito({ ...pool, clientSecret, timeoutMs: config.COGNITO_TIMEOUT_MS, clock, onMisconfigured, onOldKeys });
 }
 
 /** The routes over their flows; also what the documentation and the tests' matrix are made from. */

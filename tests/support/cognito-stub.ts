@@ -1,6 +1,7 @@
 import { createHmac, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type JWTPayload, SignJWT } from 'jose';
 import type { Environment } from '#src/config.ts';
 import { newEmail, PASSWORD } from './people.ts';
@@ -36,6 +37,10 @@ export type CognitoStub = {
   reply: ((asked: Asked) => Reply | 'silence' | null) | null;
   /** Whether the keys can be had. */
   hasKeys: boolean;
+  /** How long they take. */
+  keysAfterMs: number;
+  /** Withdraws its key for another one, of that name or the same. @returns what the old one still signs with */
+  replaceKey(kid?: string): Signing;
   idToken(user: StubUser, claims?: Claims, how?: Signing): Promise<string>;
   accessToken(user: StubUser, claims?: Claims, how?: Signing): Promise<string>;
   stop(): Promise<void>;
@@ -49,8 +54,7 @@ const CLIENT_SECRET = 'the secret of the app client';
 
 /** What the emulator cannot do: throttling, NotAuthorizedException, SECRET_HASH that is checked, keys that cannot be had. */
 export async function cognitoStub(): Promise<CognitoStub> {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'stub', use: 'sig', alg: 'RS256' };
+  let present = keyNamed('stub');
   const userPoolId = 'eu-central-1_Stub';
   const clientId = randomUUID();
   const open = new Set<ServerResponse>();
@@ -60,8 +64,9 @@ export async function cognitoStub(): Promise<CognitoStub> {
     const text = Buffer.concat(await request.toArray()).toString();
     if (request.method === 'GET') {
       stub.jwksFetches += 1;
+      await delay(stub.keysAfterMs);
       if (!stub.hasKeys) return void response.writeHead(500).end();
-      return void response.end(JSON.stringify({ keys: [jwk] }));
+      return void response.end(JSON.stringify({ keys: [present.jwk] }));
     }
     const asked: Asked = { target: String(request.headers['x-amz-target']).split('.')[1] ?? '', body: JSON.parse(text) };
     stub.asked.push(asked);
@@ -75,7 +80,7 @@ export async function cognitoStub(): Promise<CognitoStub> {
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const issuer = `${endpoint}/${userPoolId}`;
 
-  const sign = (claims: Claims, { key = privateKey, kid = 'stub', expires = '1h' }: Signing = {}) => {
+  const sign = (claims: Claims, { key = present.key, kid = present.kid, expires = '1h' }: Signing = {}) => {
     const iss = claims.iss ?? issuer;
     return new SignJWT({ ...claims, iss } as JWTPayload)
       .setProtectedHeader({ alg: 'RS256', kid })
@@ -100,6 +105,12 @@ export async function cognitoStub(): Promise<CognitoStub> {
     jwksFetches: 0,
     reply: null,
     hasKeys: true,
+    keysAfterMs: 0,
+    replaceKey(name) {
+      const { key, kid } = present;
+      present = keyNamed(name ?? kid);
+      return { key, kid };
+    },
     add(given = {}) {
       const email = given.email ?? newEmail();
       const user = {
@@ -200,6 +211,11 @@ export async function cognitoStub(): Promise<CognitoStub> {
   }
 
   return stub;
+}
+
+function keyNamed(kid: string) {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return { kid, key: privateKey, jwk: { ...publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'RS256' } };
 }
 
 /** The code that every challenge of the stub takes. */

@@ -3,36 +3,54 @@ import { CognitoJwtVerifier, validateCognitoJwtFields } from 'aws-jwt-verify/cog
 import { FetchError, JwksValidationError, JwkValidationError } from 'aws-jwt-verify/error';
 import type { Fetcher } from 'aws-jwt-verify/https';
 import { SimpleJwksCache } from 'aws-jwt-verify/jwk';
+import { decomposeUnverifiedJwt } from 'aws-jwt-verify/jwt';
 import { DependencyDown } from '#application/ports/errors.ts';
 import type { Identity } from '#application/ports/federated-identity.ts';
+import type { Clock } from '#application/ports/services.ts';
+import { boundedBody } from '#infrastructure/bounded-body.ts';
+import { renewed } from './renewed.ts';
 
 export type CognitoClaims = { identity: Identity; use: 'id' | 'access' };
 
 const MOST_BYTES = 100_000;
 
+export type Pool = {
+  userPoolId: string;
+  clientId: string;
+  /** Of an emulator; null: AWS, whose tokens name the pool in either of two forms. */
+  endpoint: string | null;
+  timeoutMs: number;
+  clock: Clock;
+  /** Tells the operator that the keys cannot be fetched anew, and the last ones go on. */
+  onOldKeys: (error: unknown) => void;
+};
+
 /**
  * Tokens of one user pool for one of its clients: signature, issuer, client, `token_use`, times ("Verifying a JSON web token", Amazon
- * Cognito developer guide). The keys are fetched when a token is signed by one that is not known: one fetch at a time, and after one in
- * vain none for ten seconds, so that made-up key ids cost the pool nothing.
- * @param endpoint of an emulator; null: AWS, whose tokens name the pool in either of two forms
+ * Cognito developer guide). The keys are fetched anew each hour (renewed.ts), so that one that the pool withdrew opens nothing more, and
+ * when a token is signed by one that is not known: one fetch at a time, and after one in vain none for ten seconds, so that made-up key
+ * ids cost the pool nothing.
  */
-export function cognitoTokens(pool: { userPoolId: string; clientId: string; endpoint: string | null; timeoutMs: number }) {
-  const { userPoolId, clientId, endpoint, timeoutMs } = pool;
+export function cognitoTokens({ userPoolId, clientId, endpoint, timeoutMs, clock, onOldKeys }: Pool) {
   const issuers = endpoint === null ? issuersOfAws(userPoolId) : [`${endpoint}/${userPoolId}`];
-  const jwksCache = new SimpleJwksCache({ fetcher: fetcher(timeoutMs) });
-  const verifier = JwtVerifier.create(
-    issuers.map((issuer) => ({
-      issuer,
-      jwksUri: `${issuer}/.well-known/jwks.json`,
-      audience: null, // of access tokens it is `client_id`
-      customJwtCheck: ({ payload }: { payload: Parameters<typeof validateCognitoJwtFields>[0] }) =>
-        validateCognitoJwtFields(payload, { tokenUse: null, clientId }),
-    })),
-    { jwksCache },
-  );
+  const verifiers = new Map(issuers.map((issuer) => [issuer, renewed(() => verifierOf(issuer), clock, onOldKeys)]));
   const [issuer = ''] = issuers;
-  const jwksUri = `${issuer}/.well-known/jwks.json`;
-  let isWarm = false;
+
+  /** With the keys of now. A new one each time: an old one knows a key by its name, though another has that name by now. */
+  async function verifierOf(issuer: string) {
+    const verifier = JwtVerifier.create(
+      {
+        issuer,
+        jwksUri: `${issuer}/.well-known/jwks.json`,
+        audience: null, // of access tokens it is `client_id`
+        customJwtCheck: ({ payload }: { payload: Parameters<typeof validateCognitoJwtFields>[0] }) =>
+          validateCognitoJwtFields(payload, { tokenUse: null, clientId }),
+      },
+      { jwksCache: new SimpleJwksCache({ fetcher: fetcher(timeoutMs) }) },
+    );
+    await verifier.hydrate();
+    return verifier;
+  }
 
   return {
     issuer,
@@ -40,7 +58,8 @@ export function cognitoTokens(pool: { userPoolId: string; clientId: string; endp
     /** @returns null for anything less than a valid token @throws DependencyDown when the keys cannot be had */
     async verify(token: string): Promise<CognitoClaims | null> {
       try {
-        return claimsOf(await verifier.verify(token), issuer);
+        const verifier = verifiers.get(decomposeUnverifiedJwt(token).payload.iss ?? '');
+        return verifier ? claimsOf(await (await verifier()).verify(token), issuer) : null;
       } catch (error) {
         if (isOutage(error)) throw new DependencyDown('cognito', { cause: error });
         if (error instanceof Error) return null;
@@ -50,14 +69,12 @@ export function cognitoTokens(pool: { userPoolId: string; clientId: string; endp
 
     /** Has keys at hand. @returns whether it has; who waited for them in vain once need not wait again */
     async warm(): Promise<boolean> {
-      if (isWarm) return true;
       try {
-        await jwksCache.getJwks(jwksUri);
-        isWarm = true;
+        await verifiers.get(issuer)?.();
+        return true;
       } catch {
-        // An outage, as any: it is told to whoever needs the keys.
+        return false; // an outage, as any: it is told to whoever needs the keys
       }
-      return isWarm;
     },
   };
 }
@@ -98,9 +115,7 @@ function fetcher(timeoutMs: number): Fetcher {
       try {
         const answer = await fetch(uri, { redirect: 'error', signal: AbortSignal.timeout(timeoutMs) });
         if (!answer.ok) throw new Error(`status ${answer.status}`);
-        const body = await answer.arrayBuffer();
-        if (body.byteLength > MOST_BYTES) throw new Error(`more than ${MOST_BYTES} bytes`);
-        return body;
+        return await (await boundedBody(answer, MOST_BYTES)).arrayBuffer();
       } catch (error) {
         throw new FetchError(uri, error instanceof Error ? error.message : String(error));
       }

@@ -13,17 +13,12 @@ import type { Dependency } from '#application/ports/services.ts';
 import { circuit, NoAnswer } from './circuit.ts';
 import { type Authenticated, challengeIn, responseTo, SELECT } from './cognito-challenges.ts';
 import { meaningOf, unavailable } from './cognito-errors.ts';
-import { cognitoTokens } from './cognito-tokens.ts';
+import { cognitoTokens, type Pool } from './cognito-tokens.ts';
 
-export type CognitoSettings = {
-  userPoolId: string;
-  clientId: string;
+/** `timeoutMs`: the longest that one question takes. */
+export type CognitoSettings = Pool & {
   /** null: the app client has none. */
   clientSecret: string | null;
-  /** null: that of AWS, in the region of the pool. */
-  endpoint: string | null;
-  /** The longest that one question takes. */
-  timeoutMs: number;
   /** Tells the operator what nobody else is told: that the pool refuses our settings. */
   onMisconfigured: (error: unknown) => void;
 };
@@ -43,7 +38,7 @@ export function cognito(settings: CognitoSettings): FederatedIdentity & { depend
     maxAttempts: 1,
     credentials: { accessKeyId: 'none', secretAccessKey: 'none' }, // no file or metadata service is asked for what is not used
   });
-  const tokens = cognitoTokens({ userPoolId, clientId, endpoint, timeoutMs });
+  const tokens = cognitoTokens(settings);
   const wire = circuit('cognito');
 
   /** Of `username` with our secret (developer guide, "Computing secret hash values"). */

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose';
 import { DependencyDown } from '#application/ports/errors.ts';
+import { boundedBody } from '#infrastructure/bounded-body.ts';
 
 const NAME = 'legacy-jwks';
 /** A request waits no longer; what was asked for comes in for the next one. */
@@ -25,7 +26,7 @@ export function remoteKeys(url: string): JWTVerifyGetKey {
     try {
       const response = await fetch(input, init);
       if (response.status !== 200) throw new Error(`${NAME} answers ${response.status}`);
-      return new Response(await textOf(response));
+      return new Response(await boundedBody(response, MOST_BYTES));
     } catch (error) {
       failedAtMs = performance.now();
       throw error;
@@ -56,15 +57,4 @@ export function remoteKeys(url: string): JWTVerifyGetKey {
 /** The set was there and says no. */
 function isAnswer(error: unknown): boolean {
   return [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys, errors.JOSENotSupported].some((kind) => error instanceof kind);
-}
-
-async function textOf(response: Response): Promise<Blob> {
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length;
-    if (bytes > MOST_BYTES) throw new Error(`${NAME} is larger than ${MOST_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return new Blob(chunks);
 }

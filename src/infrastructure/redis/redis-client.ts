@@ -20,13 +20,33 @@ const backoff = (attempt: number) => Math.min(50 * 2 ** Math.min(attempt, 5), 10
 
 /** A client that fails soon rather than waits, and never repeats by itself what may have been done. */
 export function redisClient({ url, isCluster, ca }: RedisAddress): RedisClient {
-  if (isCluster) return clusterClient(url, commonOptions(ca));
-  return new Redis(url, {
-    ...commonOptions(ca),
+  // While Redis loads its data it says so to whoever asks. ioredis would wait for the end of that, for minutes, and tell nobody.
+  const common = { ...commonOptions(ca), enableReadyCheck: false };
+  if (isCluster) return clusterClient(url, common);
+  let isLeaving = false;
+  const client = new Redis(url, {
+    ...common,
     enableOfflineQueue: false,
     retryStrategy: backoff,
-    reconnectOnError: (error) => error.message.startsWith('READONLY'), // the primary became a replica: look for the new one
+    // Once a connection: each time is a timer and a listener more, and hundreds may hear of it at once.
+    reconnectOnError({ message }) {
+      const isFirst = !isLeaving && saysReplica(message);
+      isLeaving ||= isFirst;
+      return isFirst;
+    },
   });
+  client.on('close', () => {
+    isLeaving = false;
+  });
+  return client;
+}
+
+/**
+ * The primary became a replica: the name may lead to the new one by now. READONLY stands first since Redis 7, and in the middle of what a
+ * script says before that; MASTERDOWN is said where `replica-serve-stale-data no` is set, for as long as the old primary is gone.
+ */
+function saysReplica(message: string): boolean {
+  return /\bREADONLY\b/.test(message) || message.startsWith('MASTERDOWN');
 }
 
 /** A client of one node that connects once, gives it time, and is gone when that ends. */

@@ -9,7 +9,7 @@ const SCRIPT = readFileSync(new URL('./token-bucket.lua', import.meta.url), 'utf
 const COST = 1;
 
 type Reply = [number, number, ...string[]];
-type Scripted = RedisClient & { drawTokens(...args: (string | number)[]): Promise<Reply> };
+type Scripted = RedisClient & { drawTokens(...args: (string | number)[]): Promise<unknown> };
 
 /**
  * Token buckets in Redis (6.2 or later) or Valkey, shared by all replicas: one round trip for all buckets of a call, exact
@@ -27,7 +27,7 @@ export function redisLimiter(
   function drawn(buckets: readonly Bucket[], deciding: number, cost: number): Promise<Reply> {
     const keys = buckets.map(({ limit, key }) => `${prefix}:{${prefix}}:${limit}:${digestOf(key)}`);
     const sizes = buckets.flatMap(({ limit }) => [limits[limit].capacity, limits[limit].windowSeconds * 1000]);
-    return run((redis) => scripted(redis).drawTokens(keys.length, ...keys, cost, deciding, ...sizes));
+    return run(async (redis) => replyFor(keys.length, await scripted(redis).drawTokens(keys.length, ...keys, cost, deciding, ...sizes)));
   }
   return {
     async charge(bucket, cost) {
@@ -49,6 +49,22 @@ export function redisLimiter(
 
 function digestOf(key: string): string {
   return createHash('sha256').update(key).digest('hex').slice(0, 32);
+}
+
+/** What the script answers about so many buckets. @throws Error for anything else: an answer that is not ours lets nobody through */
+function replyFor(buckets: number, reply: unknown): Reply {
+  const [isDrawn, isAsideDrawn, ...tokens] = Array.isArray(reply) ? reply : [];
+  const isOurs =
+    isFlag(isDrawn) &&
+    isFlag(isAsideDrawn) &&
+    tokens.length === buckets &&
+    tokens.every((left) => typeof left === 'string' && left !== '' && Number.isFinite(Number(left)));
+  if (!isOurs) throw new Error('redis answered something else than the script of the limiter does');
+  return [isDrawn, isAsideDrawn, ...tokens];
+}
+
+function isFlag(value: unknown): value is 0 | 1 {
+  return value === 0 || value === 1;
 }
 
 /** ioredis sends the script once per connection, then its SHA, and sends it again when Redis has forgotten it. */

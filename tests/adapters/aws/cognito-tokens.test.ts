@@ -1,11 +1,20 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { DependencyDown } from '#application/ports/errors.ts';
 import { cognitoTokens } from '#infrastructure/aws/cognito-tokens.ts';
+import { testClock } from '#tests/support/clock.ts';
 
 /** The pool of AWS itself, which no emulator is: two issuers name it, each with its own address for the keys. */
 
-const POOL = { userPoolId: 'eu-central-1_Ab1Cd2Ef3', clientId: 'the-client', endpoint: null, timeoutMs: 400 };
+const POOL = {
+  userPoolId: 'eu-central-1_Ab1Cd2Ef3',
+  clientId: 'the-client',
+  endpoint: null,
+  timeoutMs: 400,
+  clock: testClock(),
+  onOldKeys: () => {},
+};
 const FIRST = 'https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1Cd2Ef3';
 const SECOND = 'https://issuer-cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1Cd2Ef3';
 const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -65,4 +74,17 @@ describe('a token of a pool at AWS', () => {
     expect(await cognitoTokens(POOL).verify(await idToken(issuer))).toBeNull();
     expect(fetched).toEqual([]);
   });
+});
+
+it('keys without an end are not read to it', async () => {
+  let megabytes = 0;
+  const endless = new ReadableStream({
+    pull(controller) {
+      controller.enqueue(new Uint8Array(1024 * 1024));
+      if (++megabytes === 20) controller.close();
+    },
+  });
+  vi.stubGlobal('fetch', async () => new Response(endless));
+  await expect(cognitoTokens(POOL).verify(await idToken(FIRST))).rejects.toThrow(DependencyDown);
+  expect(megabytes).toBeLessThan(5);
 });
