@@ -27,7 +27,7 @@ import {
 
 const here = openedForTests();
 const at = new Date();
-const ROWS = 4000;
+const ROWS = 6000;
 const TABLES = [
   'accounts',
   'sessions',
