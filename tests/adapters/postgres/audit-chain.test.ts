@@ -209,6 +209,9 @@ describe('the questions of the sealer and of verify', () => {
   it('read no more rows than they ask for, however long the trail is', async () => {
     await addEvents(here.sql, 20_000);
     await here.sql`analyze audit_events`;
+    // A transaction of another test that began before them holds the horizon back: then there is nothing to read.
+    const unsettled = () => here.sql`select from audit_events where position >= audit_horizon() limit 1`;
+    await until('all of them are settled', async () => (await unsettled()).length === 0, 30);
     const page = `(position, id) > (0, '00000000-0000-7000-8000-000000000000') and position < audit_horizon() order by position, id limit 1000`;
     for (const query of [`select * from audit_events where ${page}`, 'select max(position) from audit_events']) {
       const plan = (await here.sql.unsafe(`explain (analyze, costs off, timing off) ${query}`)).map((row) => String(row['QUERY PLAN']));
