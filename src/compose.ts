@@ -98,7 +98,8 @@ import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts
 import type { Looked } from '#infrastructure/metrics/inside.ts';
 import { oneTimePasswords } from '#infrastructure/otp/one-time-passwords.ts';
 import { phoneNumbers } from '#infrastructure/phone/phone-numbers.ts';
-import { type DatabaseAddress, openDatabase } from '#infrastructure/postgres/connect.ts';
+import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
+import { openDatabase } from '#infrastructure/postgres/database.ts';
 import { watchIpBlocks } from '#infrastructure/postgres/ip-block-list.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';

@@ -10,7 +10,7 @@ import { sealAudit } from '#application/seal-audit.ts';
 import { hasEndedFor } from '#domain/audit-line.ts';
 import { openArchive } from '#infrastructure/archive/open-archive.ts';
 import { postgresAuditTrail } from '#infrastructure/postgres/audit-trail.ts';
-import type { Database } from '#infrastructure/postgres/connect.ts';
+import type { Database } from '#infrastructure/postgres/database.ts';
 import { postgresHousekeeping } from '#infrastructure/postgres/housekeeping.ts';
 import { postgresLeases } from '#infrastructure/postgres/leases.ts';
 import { startSchedule } from '#infrastructure/schedule/schedule.ts';

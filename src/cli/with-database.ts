@@ -1,4 +1,4 @@
-import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { type Database, openDatabase } from '#infrastructure/postgres/database.ts';
 import type { Config } from '../config.ts';
 import { withAddress } from './with-address.ts';
 

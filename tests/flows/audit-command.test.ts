@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditChain } from '#application/audit-chain.ts';
 import { sealAudit } from '#application/seal-audit.ts';
 import { deriveKeys } from '#infrastructure/crypto/derive-keys.ts';
-import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { type Database, openDatabase } from '#infrastructure/postgres/database.ts';
 import { addEvents, asOwner, trailOn } from '#tests/support/audit.ts';
 import { type Ran, runLatchkey } from '#tests/support/cli.ts';
 import { latchkeyProcess } from '#tests/support/command.ts';

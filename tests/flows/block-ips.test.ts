@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { MOST_AUTOMATIC_IP_BLOCKS, MOST_IP_BLOCKS } from '#domain/ip-blocks.ts';
-import { openDatabase } from '#infrastructure/postgres/connect.ts';
+import { openDatabase } from '#infrastructure/postgres/database.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { eventOf, holderOf } from '#tests/support/admins.ts';
 import { expectProblem, tally } from '#tests/support/api.ts';

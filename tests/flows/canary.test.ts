@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { archiveAudit } from '#application/archive-audit.ts';
 import { archiveStore } from '#infrastructure/archive/archive-store.ts';
 import { folderFiles } from '#infrastructure/archive/folder.ts';
-import { openDatabase } from '#infrastructure/postgres/connect.ts';
+import { openDatabase } from '#infrastructure/postgres/database.ts';
 import { apiOf } from '#tests/support/api.ts';
 import { asOwner, chain, clearTrail, trailOn } from '#tests/support/audit.ts';
 import { type TestDatabase, testDatabase } from '#tests/support/database.ts';

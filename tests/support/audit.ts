@@ -4,7 +4,8 @@ import { type AuditChain, auditChain } from '#application/audit-chain.ts';
 import type { AuditTrail } from '#application/ports/audit-trail.ts';
 import { sealAudit } from '#application/seal-audit.ts';
 import { postgresAuditTrail } from '#infrastructure/postgres/audit-trail.ts';
-import type { Database, Handle } from '#infrastructure/postgres/connect.ts';
+import type { Handle } from '#infrastructure/postgres/connect.ts';
+import type { Database } from '#infrastructure/postgres/database.ts';
 import { until } from './until.ts';
 
 /** What the tests of the audit trail share: a chain, events in bulk, and the hands of someone who owns the database. */

@@ -2,7 +2,7 @@ import { serviceClients } from '#application/service-clients.ts';
 import { localClient } from '#domain/client.ts';
 import { deriveKeys } from '#infrastructure/crypto/derive-keys.ts';
 import { secrets } from '#infrastructure/crypto/secrets.ts';
-import { openDatabase } from '#infrastructure/postgres/connect.ts';
+import { openDatabase } from '#infrastructure/postgres/database.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import type { TestService } from './service.ts';
 

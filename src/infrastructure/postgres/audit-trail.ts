@@ -1,6 +1,7 @@
 import type { Archived, AuditRow, AuditTrail, Place, Seal } from '#application/ports/audit-trail.ts';
 import { lineOf, monthOf } from '#domain/audit-line.ts';
-import type { Database, Handle } from './connect.ts';
+import type { Handle } from './connect.ts';
+import type { Database } from './database.ts';
 import { isLate, isTaken } from './failure.ts';
 
 /** Before any event: positions are not negative. */

@@ -1,5 +1,5 @@
 import { DependencyDown } from '#application/ports/errors.ts';
-import { MOST_WAITING } from './connect.ts';
+import { MOST_WAITING } from './database.ts';
 
 type Asked<In, Out> = { input: In; resolve: (outcome: Out) => void; reject: (error: unknown) => void };
 

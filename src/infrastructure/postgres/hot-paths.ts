@@ -1,7 +1,7 @@
 import type { HotPaths } from '#application/ports/hot-paths.ts';
 import { type Asked, authenticate, authenticateByCookie } from './authenticate.ts';
 import { batched } from './batch.ts';
-import type { Database } from './connect.ts';
+import type { Database } from './database.ts';
 import { enqueue, record } from './parts.ts';
 import { endReused, rotate } from './refresh-rotation.ts';
 import { register } from './register.ts';

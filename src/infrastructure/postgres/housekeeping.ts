@@ -1,5 +1,5 @@
 import type { Housekeeping } from '#application/maintenance.ts';
-import type { Database } from './connect.ts';
+import type { Database } from './database.ts';
 import { ensureAuditPartitions } from './migrate.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { Clock, IpBlockList } from '#application/ports/services.ts';
 import { blockList, MOST_IP_BLOCKS, parseNetwork } from '#domain/ip-blocks.ts';
-import type { Database } from './connect.ts';
+import type { Database } from './database.ts';
 
 /** A change is in force everywhere within two seconds: this, and the time of two small questions. */
 const INTERVAL_MS = 1000;

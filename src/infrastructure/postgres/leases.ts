@@ -1,4 +1,4 @@
-import type { Database } from './connect.ts';
+import type { Database } from './database.ts';
 
 export type Leases = {
   /** Takes or renews it. @returns false while another holds it */

@@ -1,5 +1,5 @@
 import type { ClaimedMessage, Outbox } from '#application/ports/outbox.ts';
-import type { Database } from './connect.ts';
+import type { Database } from './database.ts';
 import { literalOf } from './rows.ts';
 import { dayOf, smsOf } from './sms-days.ts';
 

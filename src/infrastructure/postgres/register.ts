@@ -1,7 +1,8 @@
 import type { Registration } from '#application/ports/accounts.ts';
 import type { OutboxMessage } from '#application/ports/outbox.ts';
 import { AUDIT_EVENTS } from '#domain/audit-event.ts';
-import type { Database, Handle } from './connect.ts';
+import type { Handle } from './connect.ts';
+import type { Database } from './database.ts';
 import { dueAtOnce, record } from './parts.ts';
 
 /** Two registrations that meet see each other at the latest the second time; more is for what nobody thought of. */

@@ -1,6 +1,6 @@
 import type { AuditRow, RestoredTable } from '#application/ports/audit-trail.ts';
 import { auditRowOf, BEGINNING, type EventRow, eventColumns } from './audit-trail.ts';
-import type { Database } from './connect.ts';
+import type { Database } from './database.ts';
 
 const ROWS_AT_ONCE = 1000;
 

@@ -1,5 +1,5 @@
 import type { Store } from '#application/ports/store.ts';
-import type { Database } from './connect.ts';
+import type { Database } from './database.ts';
 import { hotPaths } from './hot-paths.ts';
 import { reads } from './reads.ts';
 import { writes } from './writes.ts';

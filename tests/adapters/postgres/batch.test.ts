@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { DependencyDown } from '#application/ports/errors.ts';
 import { after } from '#domain/lifetimes.ts';
 import { batched } from '#infrastructure/postgres/batch.ts';
-import { MOST_WAITING, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { MOST_WAITING, openDatabase } from '#infrastructure/postgres/database.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';

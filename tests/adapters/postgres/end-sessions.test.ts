@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { after, MOST_MARKED } from '#domain/lifetimes.ts';
-import { openDatabase } from '#infrastructure/postgres/connect.ts';
+import { openDatabase } from '#infrastructure/postgres/database.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';

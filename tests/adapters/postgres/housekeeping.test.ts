@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { type Housekeeping, maintenance } from '#application/maintenance.ts';
 import { after } from '#domain/lifetimes.ts';
-import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { type Database, openDatabase } from '#infrastructure/postgres/database.ts';
 import { postgresHousekeeping } from '#infrastructure/postgres/housekeeping.ts';
 import { type Leases, postgresLeases } from '#infrastructure/postgres/leases.ts';
 import { startSchedule } from '#infrastructure/schedule/schedule.ts';

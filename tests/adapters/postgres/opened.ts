@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach } from 'vitest';
 import type { Outbox } from '#application/ports/outbox.ts';
 import type { Store } from '#application/ports/store.ts';
-import { type Database, type Handle, openDatabase } from '#infrastructure/postgres/connect.ts';
+import type { Handle } from '#infrastructure/postgres/connect.ts';
+import { type Database, openDatabase } from '#infrastructure/postgres/database.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { clearTrail } from '#tests/support/audit.ts';

@@ -3,7 +3,8 @@ import { expect, it } from 'vitest';
 import type { Store } from '#application/ports/store.ts';
 import { ACTIVITY } from '#domain/activity.ts';
 import { after } from '#domain/lifetimes.ts';
-import { connect, type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { connect } from '#infrastructure/postgres/connect.ts';
+import { type Database, openDatabase } from '#infrastructure/postgres/database.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';
@@ -27,7 +28,7 @@ import {
 
 const here = openedForTests();
 const at = new Date();
-const ROWS = 6000;
+const ROWS = 4000;
 const TABLES = [
   'accounts',
   'sessions',
@@ -193,10 +194,10 @@ async function askEverything(database: Database): Promise<void> {
       for (const before of [null, position]) await audit.search({ ...any, ...filter }, before, 2);
     }
     for (const role of ['moderator', 'staff', 'admin', null] as const) {
-      await accounts.search({ prefix: null, role, status: null }, null, 50);
-      await accounts.search({ prefix: 'zz', role, status: 'active' }, 'zzz', 50);
+      await accounts.search({ prefix: null, role, status: null }, null, 10);
+      await accounts.search({ prefix: 'zz', role, status: 'active' }, 'zzz', 10);
     }
-    await accounts.search({ prefix: null, role: 'user', status: 'suspended' }, known.id, 50);
+    await accounts.search({ prefix: null, role: 'user', status: 'suspended' }, known.id, 10);
     await accounts.search({ prefix: 'n', role: null, status: null }, null, 2); // all of them begin so
     await accounts.search({ prefix: '1', role: 'user', status: null }, '1', 2);
   });

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import net from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { DependencyDown } from '#application/ports/errors.ts';
-import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { type Database, openDatabase } from '#infrastructure/postgres/database.ts';
 import { LONGEST_MS, TooLate } from '#infrastructure/postgres/deadline.ts';
 import { until } from '#tests/support/until.ts';
 import { openedForTests } from './opened.ts';

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { after } from '#domain/lifetimes.ts';
-import { type Handle, openDatabase } from '#infrastructure/postgres/connect.ts';
+import type { Handle } from '#infrastructure/postgres/connect.ts';
+import { openDatabase } from '#infrastructure/postgres/database.ts';
 import { endAll } from '#infrastructure/postgres/end-sessions.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { until } from '#tests/support/until.ts';

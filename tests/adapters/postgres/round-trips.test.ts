@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Store } from '#application/ports/store.ts';
 import { after } from '#domain/lifetimes.ts';
-import { type Database, openDatabase } from '#infrastructure/postgres/connect.ts';
+import { type Database, openDatabase } from '#infrastructure/postgres/database.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { openedForTests } from './opened.ts';
 import {

@@ -22,9 +22,6 @@ export type Life = {
 /** Between two tries of something that was not answered: clients are patient, yet within the grace of a refresh token. */
 const RETRY_MS = 150;
 const MAIL_POLL_MS = 30;
-const AFTER_REPEAT_MS = 600;
-/** MAX_LOGIN_ATTEMPTS, if nobody sets it. */
-const LOCKS_AFTER = 5;
 
 /** An answer at last, and whether an earlier try of the same may have been done. */
 type Answered = { reply: Reply; isRepeated: boolean };
@@ -140,8 +137,6 @@ export function verbs({ client, ledger, postbox, chance, isOver, mayHaveExpired,
         complain('refresh', person, reply, ': signed out by accident');
         return false;
       }
-      // The try that was given up may still be on its way: nobody refreshes again at once, or it would find its token long outdated.
-      if (answered.isRepeated) await delay(AFTER_REPEAT_MS);
       session.rotations++;
       session.refreshToken = reply.body.refresh_token ?? '';
       session.accessToken = reply.body.access_token ?? '';
@@ -177,9 +172,7 @@ export function verbs({ client, ledger, postbox, chance, isOver, mayHaveExpired,
       }
       // Done by the try before: its answer, and the tokens in it, are lost; the password is the new one. In doubt: a sign-in tells.
       if (answered?.isRepeated === false) {
-        // Repeats of one that had been done were wrong passwords, and so many lock it.
-        const wereManyWrong = (person.counts['change-password']?.inDoubt ?? 0) + 1 >= LOCKS_AFTER;
-        if (answered.reply.code !== 'account-locked' || !wereManyWrong) complain('change-password', person, answered.reply);
+        complain('change-password', person, answered.reply);
         person.passwords = [current];
       } else endAll(person, 'lost');
     },
@@ -203,9 +196,6 @@ export function verbs({ client, ledger, postbox, chance, isOver, mayHaveExpired,
       if (answered?.reply.status === 200) {
         person.totp = 'done';
         person.codes = (answered.reply.body.recovery_codes ?? []).map((one) => ({ code: one, state: 'unused' }));
-      } else if (setup.isRepeated && answered && (answered.reply.code === 'invalid-code' || answered.reply.code === 'conflict')) {
-        // A set-up that was given up came late, and made another secret in place of the one that was shown; or the try before did it.
-        if (!answered.isRepeated) person.totp = 'none';
       } else if (answered?.isRepeated && answered.reply.status === 409)
         person.totp = 'done'; // by the try before, whose codes are lost
       else if (answered) complain('activate', person, answered.reply);
