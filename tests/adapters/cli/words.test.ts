@@ -227,6 +227,19 @@ describe('beside other programs', () => {
     rmSync(shared, { recursive: true });
   });
 
+  it('strips no TypeScript at the first start of a service that `npm ci` compiled', () => {
+    const given = mkdtempSync(path.join(tmpdir(), 'latchkey-tmp-'));
+    const env = { PATH: process.env['PATH'], NODE_COMPILE_CACHE: given };
+    execFileSync(process.execPath, ['tools/runtime/compile.mjs'], { env });
+    // It has loaded all that it starts with when it finds the mistake in its settings.
+    const started = { ...env, PORT: 'none', DATA_DIR: given, NODE_DEBUG_NATIVE: 'COMPILE_CACHE' };
+    const { stderr } = spawnSync(process.execPath, ['src/main.ts'], { env: started, encoding: 'utf8' });
+    const asked = stderr.split('\n').filter((line) => line.includes('reading cache from') && line.includes('for StrippedTypeScript'));
+    expect(asked.filter((line) => line.includes('/src/start.ts'))).toHaveLength(1);
+    expect(asked.filter((line) => !line.includes('success'))).toEqual([]);
+    rmSync(given, { recursive: true });
+  });
+
   it('counts on a terminal, and writes nothing into a log', async () => {
     const written: string[] = [];
     const stream = (isTTY: boolean) => ({ isTTY, write: (text: string) => written.push(text) }) as unknown as NodeJS.WriteStream;

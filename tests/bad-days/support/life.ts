@@ -22,6 +22,8 @@ export type Life = {
 /** Between two tries of something that was not answered: clients are patient, yet within the grace of a refresh token. */
 const RETRY_MS = 150;
 const MAIL_POLL_MS = 30;
+/** MAX_LOGIN_ATTEMPTS, if nobody sets it. */
+const LOCKS_AFTER = 5;
 
 /** An answer at last, and whether an earlier try of the same may have been done. */
 type Answered = { reply: Reply; isRepeated: boolean };
@@ -172,7 +174,9 @@ export function verbs({ client, ledger, postbox, chance, isOver, mayHaveExpired,
       }
       // Done by the try before: its answer, and the tokens in it, are lost; the password is the new one. In doubt: a sign-in tells.
       if (answered?.isRepeated === false) {
-        complain('change-password', person, answered.reply);
+        // Repeats of one that had been done were wrong passwords, and so many lock it.
+        const wereManyWrong = (person.counts['change-password']?.inDoubt ?? 0) + 1 >= LOCKS_AFTER;
+        if (answered.reply.code !== 'account-locked' || !wereManyWrong) complain('change-password', person, answered.reply);
         person.passwords = [current];
       } else endAll(person, 'lost');
     },
@@ -196,9 +200,11 @@ export function verbs({ client, ledger, postbox, chance, isOver, mayHaveExpired,
       if (answered?.reply.status === 200) {
         person.totp = 'done';
         person.codes = (answered.reply.body.recovery_codes ?? []).map((one) => ({ code: one, state: 'unused' }));
-      } else if (answered?.isRepeated && answered.reply.status === 409)
+      } else if (answered?.isRepeated && answered.reply.status === 409) {
         person.totp = 'done'; // by the try before, whose codes are lost
-      else if (answered) complain('activate', person, answered.reply);
+      } else if (answered && setup.isRepeated && ['invalid-code', 'conflict'].includes(answered.reply.code)) {
+        return await self.enrol(person, session); // a set-up that was given up came late: another secret than the one that was shown
+      } else if (answered) complain('activate', person, answered.reply);
     },
 
     async reset(person: PersonRecord, next: string): Promise<void> {
