@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto';
+import { DependencyDown } from '#application/ports/errors.ts';
 import type { HotPaths } from '#application/ports/hot-paths.ts';
 import { type Asked, authenticate, authenticateByCookie } from './authenticate.ts';
 import { batched } from './batch.ts';
 import type { Database } from './database.ts';
+import { lostTries } from './lost-tries.ts';
 import { enqueue, record } from './parts.ts';
 import { endReused, rotate } from './refresh-rotation.ts';
 import { register } from './register.ts';
@@ -19,10 +22,25 @@ export function hotPaths(database: Database): HotPaths {
   const { sql, within } = database;
   const look = batched((asked: readonly Asked[]) => within(() => authenticate(sql, asked), { isRepeatable: true }), LOOKS);
   const move = batched((uses: readonly Use[]) => within(() => rotate(sql, uses)), MOVES);
+  const lost = lostTries(database);
   return {
     register: (registration) => register(database, registration),
-    // Repeated when its connection breaks under it, which counts the try once or twice: too many is the safe side.
-    findForSignIn: (...asked) => within(() => findForSignIn(sql, ...asked), { isRepeatable: true }),
+    findForSignIn: async (...asked) => {
+      const tryId = randomUUID();
+      let isSent = false;
+      const find = () => {
+        isSent = true;
+        return findForSignIn(sql, tryId, ...asked);
+      };
+      try {
+        const found = await within(find, { isRepeatable: true });
+        lost.takeBack();
+        return found;
+      } catch (error) {
+        if (isSent && error instanceof DependencyDown) lost.add({ tryId, asked });
+        throw error;
+      }
+    },
     recordFailure: (...failure) => within(() => recordFailure(sql, ...failure)),
     openSession: (input) => {
       const { begun, accountId, event } = input;

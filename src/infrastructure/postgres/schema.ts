@@ -285,6 +285,7 @@ export const loginThrottles = pgTable(
     locks: integer('locks').notNull().default(0),
     toldAt: instant('told_at'),
     judgedAt: instant('judged_at'),
+    recentTries: uuid('recent_tries').array().notNull().default([]),
   },
   (table) => [
     primaryKey({ columns: [table.identifierHash, table.network] }),

@@ -24,8 +24,10 @@ type LookupRow = Omit<AccountRow, 'account_id'> &
     lanes: LaneJson[];
   };
 
+/** @param tryId asked for again with the same id, its try is not counted again */
 export async function findForSignIn(
-  sql: Sql,
+  sql: Handle,
+  tryId: string,
   { kind, canonical }: { kind: 'email' | 'username'; canonical: string },
   { strangerHash, ...lane }: ThrottleKey & { strangerHash: Buffer },
   policy: LockoutPolicy,
@@ -42,7 +44,7 @@ export async function findForSignIn(
     ), asker as (
       select coalesce(uuid_send(account_id), ${strangerHash}::bytea) as account_hash, case when by_cookie then device_id end as device_id
       from found
-    ), ${countedLanes(sql, lane, policy, at)}
+    ), ${countedLanes(sql, lane, policy, at, tryId)}
     select found.*, ${triedLanes(sql)}, ${signalColumns(sql, sighting.network, at)} from found cross join asker`;
   if (!row) throw new Error('a look-up has one row, whoever is looked for');
   const { account_id: accountId } = row;

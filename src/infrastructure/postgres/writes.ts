@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Writes } from '#application/ports/store.ts';
 import { accountChanges } from './account-changes.ts';
 import { administrationWrites } from './administration-writes.ts';
@@ -43,7 +44,7 @@ export function writes(sql: Handle): Writes {
       async tryPassword({ identifierHash, network }, policy, at) {
         const lane = sql`select ${identifierHash}::bytea as identifier_hash, ${network}::text as network`;
         const [row] = await sql<{ lanes: LaneJson[] }[]>`
-          with own_lane as (${counted(sql, policy, at, lane)}), tried as (select 1 as place, * from own_lane) select ${triedLanes(sql)}`;
+          with own_lane as (${counted(sql, policy, at, randomUUID(), lane)}), tried as (select 1 as place, * from own_lane) select ${triedLanes(sql)}`;
         return tryOf(row?.lanes ?? []);
       },
       takeBack: ({ lanes }) => takeBack(sql, lanes),

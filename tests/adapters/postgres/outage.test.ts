@@ -4,6 +4,7 @@ import net, { type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DependencyDown } from '#application/ports/errors.ts';
+import type { Store } from '#application/ports/store.ts';
 import { type Database, openDatabase } from '#infrastructure/postgres/database.ts';
 import { migrate } from '#infrastructure/postgres/migrate.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
@@ -334,6 +335,78 @@ describe('when connections are cut', () => {
       });
       expect(given).toMatchObject({ isChanged: true });
       expect(given.outcome).not.toBe('down');
+    });
+  });
+
+  describe('a try at a password that was counted, and the answer lost:', () => {
+    const from = lanes();
+    const failures = async () => {
+      const rows = await here.sql<{ failures: number; locked_until: Date | null }[]>`
+        select failures, locked_until from login_throttles where identifier_hash in (${from.identifierHash}, ${from.strangerHash}) order by network`;
+      return rows.map((row) => (row.locked_until === null ? row.failures : 'locked'));
+    };
+    const inAllLanes = (count: number) => [count, count, count];
+    const isCounted = (count: number) => async () => String(await failures()) === String(inAllLanes(count));
+    const tryOf = ({ hot }: Pick<Store, 'hot'>) => hot.findForSignIn({ kind: 'email', canonical: 'x' }, from, LOCKOUT, sighting(), at);
+    afterEach(() => here.sql`delete from login_throttles`);
+
+    /** One whose answer does not come, though it is counted, when `breaks` has been. */
+    async function loseOne(store: Pick<Store, 'hot'>, breaks: () => unknown) {
+      let lost: Promise<{ outcome: unknown }> = Promise.resolve({ outcome: 'not asked' });
+      await here.sql.begin(async (tx) => {
+        await tx`select from login_throttles where identifier_hash = ${from.identifierHash} for update`;
+        lost = timed(() => tryOf(store));
+        // Longer than a connection that was stale would take to break: nobody asks once more.
+        await until('it waits', () => isSeen("wait_event_type = 'Lock' and clock_timestamp() > query_start + interval '0.2 seconds'"));
+        wire.freeze('answers');
+      });
+      await until('it is counted', isCounted(2));
+      await breaks();
+      expect((await lost).outcome).toBe('down');
+    }
+
+    it('[V6.1.1] six of them lock nobody, and who guesses has no try more', async () => {
+      const store = postgresStore(database);
+      await tryOf(store);
+      for (let time = 0; time < 6; time++) {
+        await loseOne(store, () => {
+          wire.cut('reset');
+          wire.thaw();
+        });
+        await until('it is taken back', isCounted(1));
+      }
+      const judged = [];
+      for (let time = 0; time < 5; time++) judged.push((await tryOf(store)).tried.lockedUntil === null);
+      expect(judged).toEqual([true, true, true, true, false]);
+    });
+
+    it('it is taken back when PostgreSQL is there again and somebody signs in', async () => {
+      const store = postgresStore(database);
+      await tryOf(store);
+      await loseOne(store, () => wire.refuse(true));
+      wire.thaw();
+      expect(await failures()).toEqual(inAllLanes(2));
+      await wire.refuse(false);
+      await until('it is there again', async () => (await timed(one)).outcome === 1);
+      for (let time = 0; time < 2; time++) await tryOf(store);
+      await until('it is taken back', isCounted(3));
+    });
+
+    it('asked for again at once, it counts once', async () => {
+      const own = openDatabase(wire.address, { poolSize: 1, prepare: true });
+      const store = postgresStore(own);
+      await tryOf(store); // from now on the connection knows the statement: it sends all of it without an answer
+      let answered = 1;
+      for (let time = 0; time < 3; time++) {
+        wire.freeze('answers');
+        const asked = timed(() => tryOf(store));
+        await until('it is counted', isCounted(answered + 1));
+        wire.cut('reset');
+        wire.thaw();
+        if ((await asked).outcome !== 'down') answered++;
+        await until('it counts as often as it was answered', isCounted(answered));
+      }
+      await own.close();
     });
   });
 

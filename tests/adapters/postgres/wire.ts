@@ -7,8 +7,8 @@ export type Wire = {
   address: { url: string };
   /** How often one side has waited for the other since the last time this was asked; for one statement after another. */
   roundTrips(): number;
-  /** Nothing passes any more and nobody is told: a frozen server, or one whose machine is gone. */
-  freeze(which: 'all' | 'open'): void;
+  /** Nothing passes any more and nobody is told: a frozen server, or one whose machine is gone. `answers`: nothing comes back. */
+  freeze(which: 'all' | 'open' | 'answers'): void;
   thaw(): void;
   /** Ends the open connections: politely (FIN), or as a crashed machine does (RST). */
   cut(how: 'fin' | 'reset'): void;
@@ -22,15 +22,17 @@ export type Wire = {
 export async function wireTo(address: DatabaseAddress): Promise<Wire> {
   const upstream = upstreamOf(address);
   const open = new Set<net.Socket>();
+  const far = new Set<net.Socket>();
   let isFrozen = false;
   let trips = 0;
   let isAsking = false;
 
   const server = net.createServer((near) => {
-    const far = net.connect(upstream);
+    const there = net.connect(upstream);
+    far.add(there);
     for (const [from, to] of [
-      [near, far],
-      [far, near],
+      [near, there],
+      [there, near],
     ] as const) {
       from.on('data', (chunk) => {
         if (from === near && !isAsking) trips++;
@@ -40,6 +42,7 @@ export async function wireTo(address: DatabaseAddress): Promise<Wire> {
       from.on('error', () => {});
       from.on('close', () => {
         open.delete(from);
+        far.delete(from);
         to.destroy();
       });
       open.add(from);
@@ -62,7 +65,7 @@ export async function wireTo(address: DatabaseAddress): Promise<Wire> {
     },
     freeze(which) {
       isFrozen = which === 'all';
-      for (const socket of open) socket.pause();
+      for (const socket of which === 'answers' ? far : open) socket.pause();
     },
     thaw() {
       isFrozen = false;

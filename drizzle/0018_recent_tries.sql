@@ -1,0 +1,1 @@
+ALTER TABLE "login_throttles" ADD COLUMN "recent_tries" uuid[] DEFAULT '{}' NOT NULL;
