@@ -61,7 +61,7 @@ export function answerChallenge(needs: FederationNeeds & Needs<'commonPasswords'
     // Whose account it is shows when the provider has said so: until then, only the network and the count are judged.
     const judge = async () => {
       const known = await store.read(({ signIns }) => signIns.signals(null, sightingOf(needs, client), at));
-      return riskOfSignIn(known, { failuresBefore: tried.lanes[0].failures - 1, before: ticket.context.rules ?? [] });
+      return riskOfSignIn(known, client, { failuresBefore: tried.lanes[0].failures - 1, before: ticket.context.rules ?? [] });
     };
 
     const value = given.method === 'new_password' ? given.newPassword : 'code' in given ? given.code : null;

@@ -37,7 +37,7 @@ export function countedSignIn(needs: Needs<'store' | 'secrets' | 'courier' | 'po
     const key = throttleKey(secrets, identifier, client.ip);
     const found = await store.hot.findForSignIn(identifier, key, policy.lockout, sightingOf(needs, client), at);
     const { account, tried } = found;
-    const risk = riskOfSignIn(found, { failuresBefore: tried.lanes[0].failures - 1, isHoneypotFilled });
+    const risk = riskOfSignIn(found, client, { failuresBefore: tried.lanes[0].failures - 1, isHoneypotFilled });
     const fail = async (reason: string) => {
       const about = { accountId: account?.id ?? null, details: { reason, ...how } };
       const [event, ...locks] = failureEvents(needs, 'LOGIN_FAILED', tried, client, at, about);

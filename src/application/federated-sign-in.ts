@@ -87,7 +87,10 @@ export function federatedSignIn(needs: FederationNeeds) {
           return await refuseWith(tried ? refuse('invalid-credentials') : FROM_BEFORE, 'from-before');
 
         const known = await tx.signIns.signals(account.id, sightingOf(needs, client), at);
-        const risk = riskOfSignIn(known, { failuresBefore: tried ? tried.lanes[0].failures - 1 : known.passwordFailures, before: rules });
+        const risk = riskOfSignIn(known, client, {
+          failuresBefore: tried ? tried.lanes[0].failures - 1 : known.passwordFailures,
+          before: rules,
+        });
         const enrolled = await tx.authenticators.secondFactors(account.id);
         if (hasSecondFactor(enrolled)) {
           const methods = usableFactors(enrolled, policy.secondFactors.allowsSms);

@@ -60,7 +60,7 @@ export function passkeySignIn(
       const outcome = await store.transaction(async (tx) => {
         const account = answer && isForSignIn ? await tx.accounts.lock(answer.passkey.accountId) : null;
         const known = await tx.signIns.signals(accountId, sightingOf(needs, client), at);
-        const risk = riskOfSignIn(known, { failuresBefore: known.passwordFailures });
+        const risk = riskOfSignIn(known, client, { failuresBefore: known.passwordFailures });
         const failed = async (reason: string) => {
           failure = weighed(auditEvent(secrets, 'LOGIN_FAILED', client, at, { accountId, details: { method: 'webauthn', reason } }), risk);
           await tx.audit.record(failure);

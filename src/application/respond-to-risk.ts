@@ -10,11 +10,13 @@ import type { Needs } from './ports/services.ts';
 /** The risk of a step of a sign-in by what its look-up found. */
 export function riskOfSignIn(
   { device, signals }: SignInSignals,
+  { ip }: Client,
   { failuresBefore, isHoneypotFilled = false, before = [] }: { failuresBefore: number; isHoneypotFilled?: boolean; before?: RiskRule[] },
 ): Risk {
   const hasDevices = device.by !== 'new' || device.hasOthers;
   const known = {
     ...signals,
+    accountsFromNetwork: isLocal(networkOf(ip)) ? 0 : signals.accountsFromNetwork,
     failuresBefore,
     isHoneypotFilled,
     isNewDevice: hasDevices && device.by === 'new',

@@ -39,7 +39,7 @@ export function verifyMfa(needs: ProofNeeds & Needs<'accessTokens' | 'refreshTok
     const judge = async (records: Reads): Promise<SignInJudged> => {
       const known = await records.signIns.signals(accountId, sightingOf(needs, client), at);
       const before = { failuresBefore: tried.failuresBefore, before: context.rules ?? [] };
-      return { device: known.device, risk: riskOfSignIn(known, before) };
+      return { device: known.device, risk: riskOfSignIn(known, client, before) };
     };
 
     const isOffered = context.methods.includes(given.method);

@@ -7,7 +7,7 @@ export type Signals = {
   isNewNetwork: boolean;
   /** Wrong passwords in this lane just before; for a second factor, wrong ones of those. */
   failuresBefore: number;
-  /** Accounts, real or not, that wrong passwords came for from this network within the hour. */
+  /** Accounts, real or not, that wrong passwords came for from this network within the hour; 0 of a private or local one: behind a proxy that TRUST_PROXY does not name, that is everybody. */
   accountsFromNetwork: number;
   /** Networks that wrong passwords for this account came from of late: as long as they are kept, two days. */
   networksOfAccount: number;
@@ -35,7 +35,7 @@ export const RISK_RULES = {
   },
   'many-accounts': {
     points: 70,
-    tells: 'Wrong passwords for 20 or more accounts came from this network within the hour',
+    tells: 'Wrong passwords for 20 or more accounts came from this network, which is no private or local one, within the hour',
     holds: (s) => s.accountsFromNetwork >= 20,
   },
   'many-networks': {

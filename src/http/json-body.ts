@@ -67,7 +67,7 @@ function isDecodable(form: string): boolean {
 }
 
 function malformed(detail: string): RefusalError {
-  return new RefusalError(refuse('invalid-request', { detail }));
+  return new RefusalError(refuse('invalid-request', { detail, errors: [{ pointer: '', detail }] }));
 }
 
 /** How many keys the text writes, at any depth: strings that a colon follows. */

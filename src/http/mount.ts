@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { DependencyDown } from '#application/ports/errors.ts';
 import type { Allowance } from '#application/ports/services.ts';
 import type { ServiceClient } from '#application/ports/store.ts';
@@ -106,7 +106,7 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge & {
     },
     handler: async (request, reply) => {
       const call = {
-        body: body ? parsed(body, request.body, '') : undefined,
+        body: body ? parsed(body, request.body, '') : void parsed(NO_FIELDS, request.body ?? {}, ''),
         params: params ? parsed(params, request.params, '/path') : undefined,
         query: query ? parsed(query, request.query, '/query') : undefined,
         client: clientOf(request, cookies),
@@ -168,6 +168,9 @@ async function principalOf(request: FastifyRequest, reply: FastifyReply, route: 
 function isRaw(body: unknown): boolean {
   return typeof body === 'string' || Buffer.isBuffer(body) || body instanceof Readable;
 }
+
+/** What a route takes that asks for no body. */
+const NO_FIELDS = z.strictObject({});
 
 /** A body of nothing but unknown keys would get an answer many times as long as itself. */
 const MOST_FAULTS = 20;

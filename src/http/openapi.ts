@@ -186,7 +186,7 @@ function problemSchema(issuer: string): Json {
   return {
     type: 'object',
     description: 'RFC 9457 problem details',
-    required: ['type', 'title', 'status', 'instance'],
+    required: ['type', 'title', 'status', 'detail', 'instance'],
     properties: {
       type: { type: 'string', format: 'uri', examples: [`${issuer}/problems/invalid-request`] },
       title: { type: 'string' },

@@ -1,4 +1,6 @@
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { DependencyDown } from '#application/ports/errors.ts';
 import { PROBLEMS, type ProblemCode, type Refusal, refuse } from '#domain/problems.ts';
@@ -30,18 +32,18 @@ export type Problem = {
   type: string;
   title: string;
   status: number;
-  detail?: string;
+  detail: string;
   instance: string;
   errors?: { pointer: string; detail: string }[];
 };
 
 export function problemOf(refusal: Refusal, issuer: string, requestId: string): Problem {
-  const { status, title } = PROBLEMS[refusal.refused];
+  const { status, title, detail } = PROBLEMS[refusal.refused];
   return {
     type: `${issuer}/problems/${refusal.refused}`,
     title,
     status,
-    ...(refusal.detail === undefined ? {} : { detail: refusal.detail }),
+    detail: refusal.detail ?? detail,
     instance: requestId,
     ...(refusal.errors === undefined ? {} : { errors: refusal.errors }),
   };
@@ -61,7 +63,7 @@ export function sendProblem(reply: FastifyReply, refusal: Refusal, issuer: strin
 }
 
 /** RFC 6750 section 3: who showed a token hears that it is no good. With what RFC 9470 adds for a step-up. */
-function challengeOf({ refused, challenge, detail = '' }: Refusal, { headers }: FastifyRequest): string {
+function challengeOf({ refused, challenge, detail = PROBLEMS[refused].detail }: Refusal, { headers }: FastifyRequest): string {
   const isShown = refused === 'unauthenticated' && headers.authorization !== undefined;
   if (challenge === undefined) return isShown ? 'Bearer error="invalid_token"' : 'Bearer';
   const asked = Object.entries(challenge).map(([name, value]) => `, ${name}="${value}"`);
@@ -134,16 +136,28 @@ export function malformedHttp(issuer: string, count: (code: ProblemCode) => void
           ? 'request-timeout'
           : 'invalid-request';
     count(code);
-    const problem = problemOf(refuse(code), issuer, requestIdOf(undefined));
-    const body = JSON.stringify(problem);
-    const head = [
-      `HTTP/1.1 ${problem.status} ${problem.title}`,
-      'content-type: application/problem+json; charset=utf-8',
-      'cache-control: no-store',
-      `x-request-id: ${problem.instance}`,
-      `content-length: ${Buffer.byteLength(body)}`,
-      'connection: close',
-    ];
-    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+    writeProblem(socket, code, issuer);
   };
+}
+
+/** For CONNECT (RFC 9110 9.3.6), which is for proxies: Node gives it a socket and no response. */
+export function noProxy(issuer: string, count: (code: ProblemCode) => void) {
+  return (_request: IncomingMessage, socket: Duplex): void => {
+    count('misdirected-request');
+    writeProblem(socket, 'misdirected-request', issuer);
+  };
+}
+
+function writeProblem(socket: Duplex, code: ProblemCode, issuer: string): void {
+  const problem = problemOf(refuse(code), issuer, requestIdOf(undefined));
+  const body = JSON.stringify(problem);
+  const head = [
+    `HTTP/1.1 ${problem.status} ${problem.title}`,
+    'content-type: application/problem+json; charset=utf-8',
+    'cache-control: no-store',
+    `x-request-id: ${problem.instance}`,
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }

@@ -9,7 +9,7 @@ import type { Store } from '#application/ports/store.ts';
 import type { Tracing } from '#application/ports/tracing.ts';
 import { serviceClients } from '#application/service-clients.ts';
 import type { sessionMoved } from '#application/session-moved.ts';
-import { refuse } from '#domain/problems.ts';
+import { type ProblemCode, refuse } from '#domain/problems.ts';
 import type { RateLimit } from '#domain/rate-limit.ts';
 import { accessCheck } from './access.ts';
 import { cookies as cookiesOf } from './cookies.ts';
@@ -20,7 +20,7 @@ import { installLimits } from './limits.ts';
 import { methodLabel } from './method-label.ts';
 import { mount, requireAccess, urlsOf } from './mount.ts';
 import { openApiDocument } from './openapi.ts';
-import { installNotFound, installProblems, malformedHttp, malformedUrl, RefusalError } from './problem.ts';
+import { installNotFound, installProblems, malformedHttp, malformedUrl, noProxy, RefusalError } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 import type { Route } from './route.ts';
 import { referenceRoute } from './routes/reference.ts';
@@ -99,6 +99,7 @@ export async function buildServer({
   isStopping,
 }: ServerParts): Promise<FastifyInstance> {
   const { issuer } = settings;
+  const count = (code: ProblemCode) => metrics?.refused(UNKNOWN_ROUTE, code);
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -108,16 +109,24 @@ export async function buildServer({
     trustProxy: settings.trustProxy.length > 0 ? settings.trustProxy : false,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { connectionsCheckingInterval: LOOK_EVERY_MS, headersTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: HEADER_LIMIT_BYTES },
+    http: {
+      connectionsCheckingInterval: LOOK_EVERY_MS,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      maxHeaderSize: HEADER_LIMIT_BYTES,
+      requireHostHeader: false, // Node would refuse without a problem: `greet` does
+    },
     keepAliveTimeout: KEEP_ALIVE_MS,
     maxRequestsPerSocket: 0,
     forceCloseConnections: 'idle',
     return503OnClosing: false, // what arrives while we drain is still served
     routerOptions: { maxParamLength: 128 },
     frameworkErrors: malformedUrl(issuer),
-    clientErrorHandler: malformedHttp(issuer, (code) => metrics?.refused(UNKNOWN_ROUTE, code)),
+    clientErrorHandler: malformedHttp(issuer, count),
   });
   app.server.maxConnections = settings.maxConnections;
+  app.server.on('connect', noProxy(issuer, count));
+  // An expectation that nobody knows may be ignored (RFC 9110 10.1.1): Node would answer 417, without a problem.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   const stopLooking = cutSlowReaders(app.server);
   app.addHook('onClose', async () => stopLooking());
 
@@ -171,7 +180,9 @@ function greet(app: FastifyInstance, { allowedHosts }: HttpSettings, ipBlocks: I
     const path = request.url;
     const isOurForm = path.startsWith('/') || path === '*'; // the others name a host themselves (RFC 9112 3.2)
     const isServedHere = others.length === 0 && isOurForm && isServed(host, path);
-    if (!isServedHere) done(new RefusalError(refuse('misdirected-request')));
+    const isNameless = host === undefined && request.raw.httpVersion === '1.1'; // RFC 9112 3.2
+    if (isNameless) done(new RefusalError(refuse('invalid-request', { detail: 'The request has no Host header.' })));
+    else if (!isServedHere) done(new RefusalError(refuse('misdirected-request')));
     else if (request.routeOptions.config?.neverBlocked || !ipBlocks.isBlocked(request.ip)) done();
     else done(new RefusalError(refuse('forbidden', { detail: 'Requests from this address are not answered.' })));
   });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { holderOf } from '../support/admins.ts';
 import { browsingPerson } from '../support/cookie-client.ts';
 import { codeOf } from '../support/openapi-check.ts';
+import { signedInPerson } from '../support/people.ts';
 import { startService, type TestService } from '../support/service.ts';
 
 let service: TestService;
@@ -54,6 +55,9 @@ describe('whatever is wrong with a request, the answer is a problem with a reque
     ['text/plain, which browsers send across origins', post('{}', 'text/plain'), 415, 'unsupported-media-type'],
     ['[V15.3.5] a number where text belongs', post('{"identifier":"a","password":123456789}'), 400, 'invalid-request'],
     ['a host that is not ours', 'GET /health HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n', 421, 'misdirected-request'],
+    ['no host', 'GET /health HTTP/1.1\r\nconnection: close\r\n\r\n', 400, 'invalid-request'],
+    ['CONNECT', 'CONNECT evil.example:80 HTTP/1.1\r\nhost: evil.example\r\n\r\n', 421, 'misdirected-request'],
+    ['an expectation that nobody knows', `GET /nope HTTP/1.1\r\n${HEAD}expect: roses\r\n\r\n`, 404, 'not-found'],
     ['another host in the request line', `GET http://evil.example/api/auth/me HTTP/1.1\r\n${HEAD}\r\n`, 421, 'misdirected-request'],
   ])('%s', async (_what, bytes, status, code) => {
     expect(problemIn(await raw(bytes))).toEqual({ status, code });
@@ -71,6 +75,20 @@ describe('whatever is wrong with a request, the answer is a problem with a reque
   it('points at each field', async () => {
     const answer = await service.api().post('/api/auth/register', { email: 'nobody', password: '', 'a/b': 1 });
     expect(answer.body.errors.map(({ pointer }) => pointer).sort()).toEqual(['/a~1b', '/email', '/password']);
+  });
+
+  it('points at the whole body where it is not even JSON', async () => {
+    expect(JSON.parse((await raw(post('{"a":'))).split('\r\n\r\n')[1] ?? '')).toMatchObject({ errors: [{ pointer: '' }] });
+  });
+
+  it('[V15.3.3] refuses fields also where none are asked for, and does nothing', async () => {
+    const person = await signedInPerson(service);
+    const headers = { authorization: `Bearer ${person.accessToken}`, 'content-type': 'application/json' };
+    const send = (body: string) => fetch(`${service.origin}/api/auth/me`, { method: 'DELETE', headers, body });
+    const answer = await send('{"roles":["admin"]}');
+    expect([answer.status, await answer.json()]).toMatchObject([400, { errors: [{ pointer: '/roles' }] }]);
+    expect(await (await fetch(`${service.origin}/api/auth/me`, { headers })).json()).toMatchObject({ id: person.id });
+    expect((await send('{}')).status).toBe(204);
   });
 });
 

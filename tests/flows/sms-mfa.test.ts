@@ -130,6 +130,7 @@ describe('enrolling a phone', () => {
       extension: ['+1 415 555 2671 ext. 5', '+1 415 555 2671 x5', 'tel:+1-415-555-2671;ext=5'],
       national: ['0151 23456789', '(415) 555-2671'],
       nothing: ['+1 415', '+999 123456789', 'phone', '+1 415 555 26711234', '112', '+'.repeat(20), '../../etc/passwd'],
+      'two lines': ['+49 151 23456789\r\nx', '+49 151 2345\n6789', '\t+4915123456789'],
     };
     for (const [kind, numbers] of Object.entries(refused)) {
       for (const typed of numbers) {

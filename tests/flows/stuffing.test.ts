@@ -96,6 +96,9 @@ describe('[V6.3.1] one address with a thousand accounts', () => {
     const bot = service.api({ ip: '10.0.0.9' });
     for (let index = 0; index < 25; index++) await tryLogin(bot, { email: newEmail(), password: WRONG });
     expect(await blocksOf('10.0.0.9')).toEqual([]);
+    // Nor does it make the sign-ins of everybody less than recent.
+    const { accessToken } = await signIn(bot, await verifiedPerson(service));
+    expect((await bot.get('/api/auth/me/export', accessToken)).status).toBe(200);
   });
 });
 

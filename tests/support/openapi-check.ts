@@ -86,8 +86,9 @@ function checkProblem({ body, status, headers }: Seen, must: (isSo: boolean, wha
   const code = codeOf(body);
   must(Object.hasOwn(PROBLEMS, code), `there is no problem ${code} in the catalogue`);
   must(PROBLEMS[code as ProblemCode].status === status, 'the catalogue has another status for this code');
-  const { status: told, instance } = body as { status: number; instance: string };
+  const { status: told, detail, instance } = body as { status: number; detail: string; instance: string };
   must(told === status, 'the problem tells another status');
+  must(detail.length > 0, 'the problem has no detail');
   must(instance === headers['x-request-id'], 'the problem names another request');
   must(headers['cache-control'] === 'no-store', 'a problem may be stored');
 }

@@ -96,7 +96,12 @@ export function operationRoutes({ dependencies, isStopping, keys, issuer }: Oper
       summary: 'What a problem type means',
       params: z.strictObject({ code: z.string().max(64) }),
       problems: ['not-found'],
-      responses: { 200: { description: 'The problem type', schema: z.object({ code: z.string(), title: z.string(), status: z.int() }) } },
+      responses: {
+        200: {
+          description: 'The problem type',
+          schema: z.object({ code: z.string(), title: z.string(), status: z.int(), detail: z.string() }),
+        },
+      },
       async handler({ params: { code } }) {
         if (!Object.hasOwn(PROBLEMS, code)) return refuse('not-found');
         return { status: 200, body: { code, ...PROBLEMS[code as ProblemCode] }, headers: { 'cache-control': 'public, max-age=3600' } };

@@ -13,7 +13,7 @@ import {
   writeSync,
 } from 'node:fs';
 import path from 'node:path';
-import type { KeyRing } from '#domain/key-rotation.ts';
+import { type KeyRing, PUBLISH_LEAD_SECONDS } from '#domain/key-rotation.ts';
 import { type Algorithm, BadSigningKey, generateKeyPem, type SigningKey, signingKey, type VerifyingKey } from './signing-key.ts';
 
 /**
@@ -51,8 +51,13 @@ export function createKeyFolder(dir: string, alg: Algorithm, now: Date): void {
   if (manifestStamp(dir) !== null) return;
   const current = addKey(dir, alg);
   const next = addKey(dir, alg);
-  const at = now.toISOString();
-  const manifest: Manifest = { current: { kid: current, alg, signs_since: at }, next: { kid: next, alg, published_at: at }, previous: [] };
+  // No set without it was ever given out: it may sign at any time.
+  const publishedAt = new Date(now.getTime() - PUBLISH_LEAD_SECONDS * 1000);
+  const manifest: Manifest = {
+    current: { kid: current, alg, signs_since: now.toISOString() },
+    next: { kid: next, alg, published_at: publishedAt.toISOString() },
+    previous: [],
+  };
   const draft = writeDraft(dir, manifest);
   let isFirst = false;
   try {

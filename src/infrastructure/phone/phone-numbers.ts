@@ -9,6 +9,7 @@ import type { PhoneNumbers } from '#application/ports/services.ts';
 export function phoneNumbers({ defaultCountry, countries }: { defaultCountry: string | undefined; countries: string[] }): PhoneNumbers {
   return {
     async parse(typed) {
+      if (/\p{Cc}/u.test(typed)) return null;
       const { default: parsePhoneNumber } = await import('libphonenumber-js/mobile');
       const found = parsePhoneNumber(typed, defaultCountry === undefined ? {} : { defaultCountry: defaultCountry as CountryCode });
       if (!found?.isValid() || found.ext !== undefined) return null;
