@@ -38,7 +38,7 @@ export function changeEmail(needs: Needs<'store' | 'secrets' | 'courier' | 'cloc
       if (email.canonical === parseEmail(account.email)?.canonical) {
         return refuse('conflict', { detail: 'It is the address of this account already.' });
       }
-      const allowed = await mayMail(needs, allowance, email.canonical);
+      const allowed = await mayMail(needs, allowance, email.canonical, 'mail');
       if (isRefusal(allowed)) return allowed;
       const ticket = secrets.ticket();
       const outcome = await changeFactors(needs, caller, 'step-up', at, async (tx) => {

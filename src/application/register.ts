@@ -60,11 +60,11 @@ export function register(needs: Needs<'store' | 'passwords' | 'commonPasswords' 
       if (taken.email && policy.revealRegistrationConflicts) return refuse('conflict', { detail: 'The address has an account already.' });
     }
 
-    const allowed = await mayMail(needs, allowance, email.canonical);
+    const allowed = await mayMail(needs, allowance, email.canonical, 'mail');
     if (isRefusal(allowed)) return allowed;
     const passwordHash = await passwords.hash(input.password).catch(async (error) => {
       // Shed, not refused: whoever tries again later shall get the mail.
-      if (allowed) await allowance.giveBack(mailbox(secrets, email.canonical));
+      if (allowed) await allowance.giveBack(mailbox(secrets, email.canonical, 'mail'));
       throw error;
     });
     const ticket = secrets.ticket();

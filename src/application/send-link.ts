@@ -27,7 +27,7 @@ export function sendLink(needs: Needs<'store' | 'secrets' | 'courier' | 'clock'>
     const at = clock.now();
     const email = parseEmail(address);
     if (email === undefined) return null;
-    const allowed = await mayMail(needs, allowance, email.canonical);
+    const allowed = await mayMail(needs, allowance, email.canonical, purpose === 'reset-password' ? 'reset-mail' : 'mail');
     if (isRefusal(allowed)) return allowed;
     const ticket = secrets.ticket();
     await store.hot.sendLink({

@@ -23,6 +23,6 @@ it('a registration that was turned away because the service is busy takes no mai
   const use = register(needs as never);
   const input = { email, password: 'nine quiet rivers under 1 Bridge!', username: null, displayName: null, honeypot: '' };
   for (let time = 0; time < 5; time += 1) await expect(use(input, client, allowance)).rejects.toThrow(DependencyDown);
-  const { allowed, readings } = await limiter.take([mailbox(secrets as never, email)], 'refuse');
+  const { allowed, readings } = await limiter.take([mailbox(secrets as never, email, 'mail')], 'refuse');
   expect([allowed, readings[0]?.remaining]).toEqual([true, rateLimits['password-reset'].capacity - 1]);
 });

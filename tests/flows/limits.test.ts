@@ -161,7 +161,7 @@ describe('what limits tell', () => {
         expect(visible(known)).toEqual(visible(await ask(nobody, `198.51.100.${sent + 1}`)));
         expect([known.status, known.headers['ratelimit']]).toEqual([202, expect.stringMatching(/"password-reset";r=19;/)]);
       }
-      expect((await service.mail.to(email)).filter(({ subject }) => /password/i.test(subject))).toHaveLength(19); // one was its registration's
+      expect((await service.mail.to(email)).filter(({ subject }) => /password/i.test(subject))).toHaveLength(20);
     } finally {
       await service.stop();
     }

@@ -108,7 +108,8 @@ describe('asking for a reset link', () => {
       for (const ip of ['198.51.100.2', '198.51.100.3', '198.51.100.4', '198.51.100.5']) {
         expect(await narrow.api({ ip }).post('/api/auth/forgot-password', { email })).toMatchObject({ status: 202 });
       }
-      expect((await narrow.mail.to(email)).length).toBeLessThanOrEqual(3); // the confirmation counted as well
+      const links = await narrow.sql`select from outbox where recipient = ${email} and template = 'reset-password'`;
+      expect(links).toHaveLength(3);
     } finally {
       await narrow.stop();
     }
