@@ -5,8 +5,8 @@ import type { Running } from './start.ts';
 
 /** `npm start`: reads the settings, starts the service, and ends it cleanly at SIGTERM or SIGINT (exit code 0). */
 
-// Not when it is loaded to be compiled only (tools/runtime/compile.mjs).
-if (import.meta.main) await run();
+// tools/runtime/compile.mjs only loads it.
+if (process.env['LATCHKEY_COMPILES'] === undefined) await run();
 
 async function run(): Promise<void> {
   if (existsSync('.env')) process.loadEnvFile('.env');

@@ -22,8 +22,8 @@ const TAGS: Record<string, string> = {
 function edgeProblems({ access, session, neverBlocked, body, params, query, limits, path, method }: Route): ProblemCode[] {
   const codes: ProblemCode[] = ['misdirected-request', 'internal-error'];
   if (!neverBlocked) codes.push('forbidden');
-  if (body || params || query) codes.push('invalid-request');
-  if (body) codes.push('payload-too-large', 'unsupported-media-type');
+  if (body || params || query || method !== 'GET') codes.push('invalid-request');
+  if (method !== 'GET') codes.push('payload-too-large', 'unsupported-media-type'); // what comes is read also where nothing is asked for
   if (path.startsWith('/api/')) codes.push('rate-limited');
   if (path.startsWith('/api/') || limits) codes.push('unavailable');
   if (session === 'begins') codes.push('csrf');
@@ -38,7 +38,7 @@ function edgeProblems({ access, session, neverBlocked, body, params, query, limi
     if (access.permission) codes.push('forbidden');
     if (access.stepUp || access.aal === 'aal2' || !access.beforeSecondFactor) codes.push('insufficient-user-authentication');
   }
-  return method === 'GET' || body ? codes : [...codes, 'unsupported-media-type'];
+  return codes;
 }
 
 /** Every code that this route may answer with. */

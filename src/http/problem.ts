@@ -1,6 +1,4 @@
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { DependencyDown } from '#application/ports/errors.ts';
 import { PROBLEMS, type ProblemCode, type Refusal, refuse } from '#domain/problems.ts';
@@ -136,28 +134,16 @@ export function malformedHttp(issuer: string, count: (code: ProblemCode) => void
           ? 'request-timeout'
           : 'invalid-request';
     count(code);
-    writeProblem(socket, code, issuer);
+    const problem = problemOf(refuse(code), issuer, requestIdOf(undefined));
+    const body = JSON.stringify(problem);
+    const head = [
+      `HTTP/1.1 ${problem.status} ${problem.title}`,
+      'content-type: application/problem+json; charset=utf-8',
+      'cache-control: no-store',
+      `x-request-id: ${problem.instance}`,
+      `content-length: ${Buffer.byteLength(body)}`,
+      'connection: close',
+    ];
+    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
   };
-}
-
-/** For CONNECT (RFC 9110 9.3.6), which is for proxies: Node gives it a socket and no response. */
-export function noProxy(issuer: string, count: (code: ProblemCode) => void) {
-  return (_request: IncomingMessage, socket: Duplex): void => {
-    count('misdirected-request');
-    writeProblem(socket, 'misdirected-request', issuer);
-  };
-}
-
-function writeProblem(socket: Duplex, code: ProblemCode, issuer: string): void {
-  const problem = problemOf(refuse(code), issuer, requestIdOf(undefined));
-  const body = JSON.stringify(problem);
-  const head = [
-    `HTTP/1.1 ${problem.status} ${problem.title}`,
-    'content-type: application/problem+json; charset=utf-8',
-    'cache-control: no-store',
-    `x-request-id: ${problem.instance}`,
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }

@@ -9,7 +9,7 @@ import type { Store } from '#application/ports/store.ts';
 import type { Tracing } from '#application/ports/tracing.ts';
 import { serviceClients } from '#application/service-clients.ts';
 import type { sessionMoved } from '#application/session-moved.ts';
-import { type ProblemCode, refuse } from '#domain/problems.ts';
+import { refuse } from '#domain/problems.ts';
 import type { RateLimit } from '#domain/rate-limit.ts';
 import { accessCheck } from './access.ts';
 import { cookies as cookiesOf } from './cookies.ts';
@@ -20,7 +20,7 @@ import { installLimits } from './limits.ts';
 import { methodLabel } from './method-label.ts';
 import { mount, requireAccess, urlsOf } from './mount.ts';
 import { openApiDocument } from './openapi.ts';
-import { installNotFound, installProblems, malformedHttp, malformedUrl, noProxy, RefusalError } from './problem.ts';
+import { installNotFound, installProblems, malformedHttp, malformedUrl, RefusalError } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 import type { Route } from './route.ts';
 import { referenceRoute } from './routes/reference.ts';
@@ -99,7 +99,6 @@ export async function buildServer({
   isStopping,
 }: ServerParts): Promise<FastifyInstance> {
   const { issuer } = settings;
-  const count = (code: ProblemCode) => metrics?.refused(UNKNOWN_ROUTE, code);
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -121,10 +120,9 @@ export async function buildServer({
     return503OnClosing: false, // what arrives while we drain is still served
     routerOptions: { maxParamLength: 128 },
     frameworkErrors: malformedUrl(issuer),
-    clientErrorHandler: malformedHttp(issuer, count),
+    clientErrorHandler: malformedHttp(issuer, (code) => metrics?.refused(UNKNOWN_ROUTE, code)),
   });
   app.server.maxConnections = settings.maxConnections;
-  app.server.on('connect', noProxy(issuer, count));
   // An expectation that nobody knows may be ignored (RFC 9110 10.1.1): Node would answer 417, without a problem.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   const stopLooking = cutSlowReaders(app.server);

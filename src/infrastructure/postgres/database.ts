@@ -12,7 +12,7 @@ export type Database = {
   sql: Sql;
   /**
    * Runs work that answers in time or fails with DependencyDown: the edge makes it a 503 (docs/architecture.md).
-   * @param isRepeatable it only reads: when its connection breaks under it, it is tried once more
+   * @param isRepeatable it only reads, or does once what it is asked twice: when its connection breaks under it, it is tried once more
    */
   within<T>(work: () => PromiseLike<T>, options?: { isRepeatable: boolean }): Promise<T>;
   /** Commits when `work` returns; rolls back when it throws, or when time is up. */

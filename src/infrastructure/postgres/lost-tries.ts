@@ -1,6 +1,8 @@
 import { DependencyDown } from '#application/ports/errors.ts';
 import type { HotPaths } from '#application/ports/hot-paths.ts';
 import type { Database } from './database.ts';
+import { TooLate } from './deadline.ts';
+import { isLate } from './failure.ts';
 import { findForSignIn } from './sign-in.ts';
 import { uncount } from './throttles.ts';
 
@@ -11,7 +13,8 @@ const MOST = 1000;
 
 /**
  * Tries whose count was not answered: counted or not, nobody judged them, and a bad day must lock nobody out. Each is asked for
- * again and taken back in one transaction, which leaves nothing of it either way; at once, or else after the next sign-in that is answered.
+ * again and taken back in one transaction, so that it counts in no lane that still knows it; at once, or else after the next sign-in
+ * that is answered.
  */
 export function lostTries({ transaction }: Database) {
   const lost: LostTry[] = [];
@@ -22,7 +25,8 @@ export function lostTries({ transaction }: Database) {
       const { tryId, asked } = next;
       await transaction(async (tx) => {
         const { tried } = await findForSignIn(tx, tryId, ...asked);
-        await uncount(tx, tried.lanes, tryId);
+        const [, , policy] = asked;
+        await uncount(tx, tried.lanes, policy, tryId);
       });
       lost.shift();
     }
@@ -34,7 +38,7 @@ export function lostTries({ transaction }: Database) {
     isTaking = true;
     takeBackAll()
       .catch((error: unknown) => {
-        if (!(error instanceof DependencyDown)) lost.shift(); // or it would be tried again for ever
+        if (!isAway(error)) lost.shift(); // somebody holds its rows, or the like: again and again it would hold up all others
       })
       .finally(() => {
         isTaking = false;
@@ -48,4 +52,10 @@ export function lostTries({ transaction }: Database) {
       takeBackLater();
     },
   };
+}
+
+function isAway(error: unknown): boolean {
+  if (!(error instanceof DependencyDown)) return false;
+  const { cause } = error;
+  return !isLate(cause) && !(cause instanceof TooLate && !cause.isSilent);
 }

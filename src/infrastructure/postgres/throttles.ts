@@ -33,11 +33,12 @@ export function counted(sql: Handle, { maxAttempts: most, lockSeconds }: Lockout
     from (${from}) as lane
     on conflict (identifier_hash, network) do update set
       failures = ${failures},
-      last_failed_at = case when ${isSame} or ${isLocked} then t.last_failed_at else ${at}::timestamptz end,
+      last_failed_at = case when ${isSame} or ${isLocked} then t.last_failed_at when ${isNew} then ${at}::timestamptz
+        else greatest(t.last_failed_at, ${at}::timestamptz) end,
       locked_until = case when ${isSame} or ${isLocked} then t.locked_until
         when (${failures}) >= ${most}::int then ${at}::timestamptz + make_interval(secs => ${seconds}) end,
       locks = case when ${isSame} or ${isLocked} then t.locks when (${failures}) >= ${most}::int then ${locks} + 1 else ${locks} end,
-      recent_tries = case when ${isSame} or ${isLocked} then t.recent_tries else (array_prepend(${tryId}::uuid, t.recent_tries))[1:${RECENT}::int] end
+      recent_tries = case when ${isSame} or ${isLocked} then t.recent_tries when ${isNew} then array[${tryId}::uuid] else (array_prepend(${tryId}::uuid, t.recent_tries))[1:${RECENT}::int] end
     returning identifier_hash, network, failures, locked_until, ${tryId}::uuid <> all(recent_tries) as is_refused,
       ${tryId}::uuid = recent_tries[1] and locked_until is not null as is_locking`;
 }
@@ -107,13 +108,17 @@ export async function takeBack(sql: Handle, lanes: readonly CountedLane[]): Prom
   for (const lane of lanes) await sql`${takenBack(sql, lane)}`;
 }
 
-/** A try that nobody judged leaves nothing behind, and may come again. */
-export async function uncount(sql: Handle, lanes: readonly CountedLane[], tryId: string): Promise<void> {
-  for (const lane of lanes) {
-    if (lane.isRefused) continue;
-    await sql`${takenBack(sql, lane)}`;
-    await sql`update login_throttles set recent_tries = array_remove(recent_tries, ${tryId}::uuid)
-      where identifier_hash = ${lane.identifierHash} and network = ${lane.network}`;
+/** A try that nobody judged counts no more, and a lock that it helped to fill was too early: one more may be judged. */
+export async function uncount(sql: Handle, lanes: readonly CountedLane[], { maxAttempts }: LockoutPolicy, tryId: string): Promise<void> {
+  for (const { identifierHash, network } of lanes) {
+    const most = network === EVERYWHERE.network ? EVERYWHERE.policy.maxAttempts : maxAttempts;
+    await sql`
+      update login_throttles set
+        failures = greatest(least(failures, ${most}::int) - 1, 0),
+        locks = case when locked_until is null then locks else greatest(locks - 1, 0) end,
+        locked_until = null,
+        recent_tries = array_remove(recent_tries, ${tryId}::uuid)
+      where identifier_hash = ${identifierHash} and network = ${network} and ${tryId}::uuid = any(recent_tries)`;
   }
 }
 

@@ -340,36 +340,38 @@ describe('when connections are cut', () => {
 
   describe('a try at a password that was counted, and the answer lost:', () => {
     const from = lanes();
-    const failures = async () => {
-      const rows = await here.sql<{ failures: number; locked_until: Date | null }[]>`
-        select failures, locked_until from login_throttles where identifier_hash in (${from.identifierHash}, ${from.strangerHash}) order by network`;
-      return rows.map((row) => (row.locked_until === null ? row.failures : 'locked'));
-    };
+    const rows = () => here.sql<{ failures: number; locked_until: Date | null }[]>`
+      select failures, locked_until from login_throttles where identifier_hash in (${from.identifierHash}, ${from.strangerHash}) order by network`;
+    const counts = async () => (await rows()).map((row) => row.failures);
+    const failures = async () => (await rows()).map((row) => (row.locked_until === null ? row.failures : 'locked'));
     const inAllLanes = (count: number) => [count, count, count];
     const isCounted = (count: number) => async () => String(await failures()) === String(inAllLanes(count));
     const tryOf = ({ hot }: Pick<Store, 'hot'>) => hot.findForSignIn({ kind: 'email', canonical: 'x' }, from, LOCKOUT, sighting(), at);
     afterEach(() => here.sql`delete from login_throttles`);
 
-    /** One whose answer does not come, though it is counted, when `breaks` has been. */
-    async function loseOne(store: Pick<Store, 'hot'>, breaks: () => unknown) {
-      let lost: Promise<{ outcome: unknown }> = Promise.resolve({ outcome: 'not asked' });
+    /** So many, the second and on, whose answer does not come, though they are counted, when `breaks` has been. */
+    async function lose(many: number, store: Pick<Store, 'hot'>, breaks: () => unknown) {
+      let lost: Promise<{ outcome: unknown }>[] = [];
       await here.sql.begin(async (tx) => {
         await tx`select from login_throttles where identifier_hash = ${from.identifierHash} for update`;
-        lost = timed(() => tryOf(store));
+        lost = Array.from({ length: many }, () => timed(() => tryOf(store)));
         // Longer than a connection that was stale would take to break: nobody asks once more.
-        await until('it waits', () => isSeen("wait_event_type = 'Lock' and clock_timestamp() > query_start + interval '0.2 seconds'"));
+        const waiting = "wait_event_type = 'Lock' and clock_timestamp() > query_start + interval '0.2 seconds'";
+        const waits = async () =>
+          (await here.sql`select from pg_stat_activity where datname = current_database() and ${here.sql.unsafe(waiting)}`).length;
+        await until('they wait', async () => (await waits()) === many);
         wire.freeze('answers');
       });
-      await until('it is counted', isCounted(2));
+      await until('they are counted', async () => (await counts())[0] === 1 + many);
       await breaks();
-      expect((await lost).outcome).toBe('down');
+      for (const one of lost) expect((await one).outcome).toBe('down');
     }
 
     it('[V6.1.1] six of them lock nobody, and who guesses has no try more', async () => {
       const store = postgresStore(database);
       await tryOf(store);
       for (let time = 0; time < 6; time++) {
-        await loseOne(store, () => {
+        await lose(1, store, () => {
           wire.cut('reset');
           wire.thaw();
         });
@@ -380,16 +382,16 @@ describe('when connections are cut', () => {
       expect(judged).toEqual([true, true, true, true, false]);
     });
 
-    it('it is taken back when PostgreSQL is there again and somebody signs in', async () => {
+    it('four at once, and the lock that comes of them, are taken back when PostgreSQL is there again and somebody signs in', async () => {
       const store = postgresStore(database);
       await tryOf(store);
-      await loseOne(store, () => wire.refuse(true));
+      await lose(4, store, () => wire.refuse(true));
+      expect(await failures()).toContain('locked');
       wire.thaw();
-      expect(await failures()).toEqual(inAllLanes(2));
       await wire.refuse(false);
       await until('it is there again', async () => (await timed(one)).outcome === 1);
-      for (let time = 0; time < 2; time++) await tryOf(store);
-      await until('it is taken back', isCounted(3));
+      await store.hot.findForSignIn({ kind: 'email', canonical: 'somebody else' }, lanes(), LOCKOUT, sighting(), at);
+      await until('they are taken back', isCounted(1));
     });
 
     it('asked for again at once, it counts once', async () => {

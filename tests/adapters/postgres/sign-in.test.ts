@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PasswordTry } from '#application/ports/hot-paths.ts';
 import { after } from '#domain/lifetimes.ts';
 import { EVERYWHERE, type ThrottleKey } from '#domain/lockout.ts';
+import { findForSignIn } from '#infrastructure/postgres/sign-in.ts';
+import { uncount } from '#infrastructure/postgres/throttles.ts';
 import { openedForTests } from './opened.ts';
 import {
   account,
@@ -201,6 +204,34 @@ describe('counting tries', () => {
     expect(await here.sql`select failures, locked_until, locks from login_throttles`).toEqual([
       { failures: 4, locked_until: null, locks: 0 },
     ]);
+  });
+
+  describe('a try whose answer was lost, taken back late,', () => {
+    const of = (from = lanes()) => ({
+      find: async (id: string, when: Date) =>
+        (await findForSignIn(here.sql, id, { kind: 'email', canonical: 'x' }, from, LOCKOUT, sighting(), when)).tried.lanes,
+      own: async () =>
+        (await here.sql`select failures, locked_until, locks from login_throttles where identifier_hash = ${from.identifierHash}`)[0],
+    });
+    const ids = () => Array.from({ length: 4 }, () => randomUUID());
+
+    it('takes the lock along that it helped to fill', async () => {
+      const [{ find, own }, lost] = [of(), ids()];
+      for (const id of [...lost, randomUUID()]) await find(id, at);
+      expect(await own()).toMatchObject({ failures: 5, locks: 1 });
+      for (const id of lost) await uncount(here.sql, await find(id, at), LOCKOUT, id);
+      expect(await own()).toEqual({ failures: 1, locked_until: null, locks: 0 });
+    });
+
+    it('erases none that were judged after it was forgotten', async () => {
+      const [{ find, own }, lost] = [of(), ids()];
+      const forgotten = later(LOCKOUT.lockSeconds + 1);
+      for (const id of lost) await find(id, at);
+      for (const id of ids()) await find(id, forgotten);
+      for (const id of lost) await uncount(here.sql, await find(id, at), LOCKOUT, id);
+      expect(await own()).toMatchObject({ failures: 4 });
+      expect((await find(randomUUID(), forgotten))[0]).toMatchObject({ isLocking: true });
+    });
   });
 
   it('forgets the failures of an identifier from every network at once', async () => {
