@@ -172,6 +172,8 @@ export async function buildServer({
 function greet(app: FastifyInstance, { allowedHosts }: HttpSettings, ipBlocks: IpBlockList, metrics: Metrics | null): void {
   const isServed = hostCheck(allowedHosts);
   app.addHook('onRequest', (request, reply, done) => {
+    // Its client has gone already: nobody hears an answer, and there is no address to count by. Node keeps one that was read in time.
+    if (request.socket.remoteAddress === undefined) return void reply.hijack();
     reply.header('x-request-id', request.id);
     reply.raw.once('close', () => (request.span ? request.span.run(() => tell(request, reply, metrics)) : tell(request, reply, metrics)));
     const [host, ...others] = request.raw.headersDistinct['host'] ?? [];

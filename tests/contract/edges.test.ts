@@ -75,6 +75,25 @@ describe('whatever is wrong with a request, the answer is a problem with a reque
     expect(await raw('CONNECT evil.example:80 HTTP/1.1\r\nhost: evil.example\r\n\r\n')).toBe('');
   });
 
+  it('is nothing, and no error of ours, where the client has gone before it was asked', async () => {
+    const said: string[] = [];
+    const service = await startService({ settings: { LOG_LEVEL: 'error' }, logTo: { write: (line) => void said.push(line) } });
+    const line = `GET /health HTTP/1.1\r\n${HEAD}\r\n`;
+    const leave = () =>
+      new Promise<void>((resolve, reject) => {
+        const socket = connect(Number(new URL(service.origin).port), '127.0.0.1', () => {
+          socket.write(line);
+          socket.resetAndDestroy();
+          resolve();
+        });
+        socket.on('error', reject);
+      });
+    for (let time = 0; time < 100; time++) await leave();
+    expect((await fetch(`${service.origin}/health`)).status).toBe(200);
+    expect(said).toEqual([]);
+    await service.stop();
+  });
+
   it('points at each field', async () => {
     const answer = await service.api().post('/api/auth/register', { email: 'nobody', password: '', 'a/b': 1 });
     expect(answer.body.errors.map(({ pointer }) => pointer).sort()).toEqual(['/a~1b', '/email', '/password']);
