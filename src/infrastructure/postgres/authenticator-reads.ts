@@ -48,8 +48,10 @@ export function authenticatorReads(sql: Handle): Reads['authenticators'] {
       return phone;
     },
     async listPasskeys(accountId, limit) {
+      // Those of the account first, whatever is known of the table: in the order of all ids it would be read from end to end.
       const rows = await sql<PasskeyRow[]>`
-        select ${passkeyColumns(sql)} from passkeys where account_id = ${accountId} order by id limit ${limit}`;
+        with own as materialized (select ${passkeyColumns(sql)} from passkeys where account_id = ${accountId})
+        select * from own order by id limit ${limit}`;
       return rows.map(passkeyOf);
     },
     async findPasskey(credentialId) {

@@ -37,7 +37,8 @@ export function knownDeviceOf({ device_id, by_cookie, has_devices }: KnownDevice
 
 /**
  * Writes a device down, as parts of a WITH: other accounts on the same browser know it by its new cookie too, and those longest
- * not seen are forgotten. `when` says which account, as (account_id), if any.
+ * not seen are forgotten. `when` says which account, as (account_id), if any. It waits for its own device alone, and before it
+ * holds another: two sign-ins, each with what the other one wants, would else wait in a circle. What is seen meanwhile stays.
  */
 export function notedDevice(sql: Handle, { id, tokenHash, kind, network, replaces, isConfirmed }: DeviceNote, at: Date, when: string) {
   const confirmedAt = isConfirmed ? at : null;
@@ -48,13 +49,17 @@ export function notedDevice(sql: Handle, { id, tokenHash, kind, network, replace
     on conflict (id) do update set token_hash = excluded.token_hash, kind = excluded.kind, network = excluded.network,
       last_seen_at = excluded.last_seen_at, confirmed_at = coalesce(d.confirmed_at, excluded.confirmed_at)
     where d.account_id = excluded.account_id
+    returning d.id
   ), carried as (
-    update devices set token_hash = ${tokenHash}::bytea from ${sql(when)} w
-    where token_hash = ${replaces}::bytea and devices.account_id <> w.account_id
+    update devices set token_hash = ${tokenHash}::bytea where id in (
+      select d.id from devices d join ${sql(when)} w on d.account_id <> w.account_id
+      where d.token_hash = ${replaces}::bytea and (select count(*) from noted) >= 0 for update of d skip locked)
   ), forgotten as (
     delete from devices where id in (
-      select d.id from ${sql(when)} w join devices d on d.account_id = w.account_id where d.id <> ${id}::uuid
-      order by d.last_seen_at desc offset ${MOST_DEVICES - 1})
+      select d.id from devices d join (
+        select d.id, d.last_seen_at from ${sql(when)} w join devices d on d.account_id = w.account_id where d.id <> ${id}::uuid
+        order by d.last_seen_at desc offset ${MOST_DEVICES - 1}) as oldest on oldest.id = d.id and oldest.last_seen_at = d.last_seen_at
+      where (select count(*) from noted) >= 0 for update of d skip locked)
   )`;
 }
 

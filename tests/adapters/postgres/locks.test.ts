@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { MOST_DEVICES } from '#domain/device.ts';
 import { after } from '#domain/lifetimes.ts';
 import { until } from '#tests/support/until.ts';
-import { openedForTests } from './opened.ts';
+import { meeting, openedForTests } from './opened.ts';
 import {
   account,
   beginning,
@@ -13,6 +15,7 @@ import {
   openedSession,
   registration,
   session,
+  sighting,
   tally,
   ticket,
   tried,
@@ -23,6 +26,12 @@ const here = openedForTests();
 const at = new Date();
 const later = (seconds: number) => after(at, seconds);
 const opened = (of: { id: string; passwordHash: string }) => openedSession(here.store.hot, of, at);
+
+async function note({ id, accountId, lastSeenAt, tokenHash }: { id: string; accountId: string; lastSeenAt: Date; tokenHash?: Buffer }) {
+  await here.sql`
+    insert into devices (id, account_id, token_hash, kind, network, created_at, last_seen_at)
+    values (${id}, ${accountId}, ${tokenHash ?? hash()}, 'another program', 'a network', ${at}, ${lastSeenAt})`;
+}
 
 describe('verbs that meet on one account', () => {
   it('[V15.4.3] never wait for each other in a circle: two verification links opened at once', async () => {
@@ -62,6 +71,40 @@ describe('verbs that meet on one account', () => {
     });
     expect(await ended).toBe(1);
     expect(await here.sql`select from sessions where id = ${c.id} and revoked_reason = 'password-changed'`).toHaveLength(1);
+  });
+
+  it('[V15.4.3] never wait for each other in a circle: two sign-ins, each on a device that the other one forgets', async () => {
+    const known = await account(here.sql, at);
+    const two = [randomUUID(), randomUUID()];
+    const all = [...Array.from({ length: MOST_DEVICES }, () => randomUUID()), ...two];
+    for (const [age, id] of all.entries()) await note({ id, accountId: known.id, lastSeenAt: later(-age) });
+    await meeting(
+      here,
+      (tx) => tx`select from devices where id in ${tx(two)} for update`,
+      two.map((deviceId) => () => openedSession(here.store.hot, known, later(1), { deviceId })),
+    );
+    const seen = await here.sql<{ id: string }[]>`select id from devices where last_seen_at > ${at}`;
+    expect(seen.map(({ id }) => id).toSorted()).toEqual(two.toSorted());
+    expect(await here.sql`select from devices where id = ${all.at(-3) ?? ''}`).toHaveLength(0);
+  });
+
+  it('[V15.4.3] never wait for each other in a circle: two accounts that sign in at once in one browser', async () => {
+    for (let round = 0; round < 10; round++) {
+      const shown = hash();
+      const signIns = await Promise.all(
+        [0, 1].map(async () => {
+          const { id: accountId, passwordHash } = await account(here.sql, at);
+          const device = { ...sighting(), id: randomUUID(), tokenHash: hash(), replaces: shown, isConfirmed: true };
+          await note({ id: device.id, accountId, lastSeenAt: at, tokenHash: shown });
+          const begun = beginning(session(accountId, at, { deviceId: device.id }), at, { device });
+          const more = { tried: tried(), rehashed: null, event: event('LOGIN_SUCCEEDED', at) };
+          return () => here.store.hot.openSession({ accountId, begun, seenPasswordHash: passwordHash, ...more });
+        }),
+      );
+      const outcomes = await meeting(here, (tx) => tx`select from devices where token_hash = ${shown} for update`, signIns);
+      expect(outcomes).toEqual(['opened', 'opened']);
+      expect(await here.sql`select from devices where token_hash = ${shown}`).toHaveLength(0);
+    }
   });
 
   it('[V15.4.3] never wait for each other in a circle: everything that an account can do, at once', { timeout: 30_000 }, async () => {
