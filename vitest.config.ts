@@ -7,7 +7,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
-    globalSetup: ['tests/support/global-setup.ts'],
+    globalSetup: ['tests/support/in-memory.ts', 'tests/support/global-setup.ts'],
     isolate: false,
     maxWorkers: 3,
     testTimeout: 30_000,

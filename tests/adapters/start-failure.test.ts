@@ -3,9 +3,11 @@ import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, inject, it } from 'vitest';
+import { connect } from '#infrastructure/postgres/connect.ts';
 import { migrate } from '#infrastructure/postgres/migrate.ts';
 import { type Environment, loadConfig } from '#src/config.ts';
 import { StartFailure, startFailure } from '#src/start-failure.ts';
+import { inDatabase } from '#tests/support/database.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'latchkey-start-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -76,11 +78,11 @@ describe('a start that fails names the setting', () => {
     expect(away).not.toContain('canary');
   });
 
-  it.runIf('url' in inject('postgres'))('of a database or a role that the server does not have', async () => {
-    const server = inject('postgres');
-    const at = (change: Partial<URL>) => Object.assign(new URL('url' in server ? server.url : ''), change).href;
-    const noDatabase = at({ pathname: '/nonesuch' });
-    expect(await told(atDatabase(noDatabase), () => migrated(noDatabase))).toContain('database "nonesuch" does not exist');
+  it('of a database that the server does not have', async () => {
+    const sql = connect(inDatabase(inject('postgres'), 'nonesuch'), { max: 1 });
+    const said = await told(atDatabase('postgres://db/nonesuch'), () => sql`select 1`);
+    await sql.end();
+    expect(said).toMatch(/^DATABASE_URL.*database "nonesuch" does not exist/s);
   });
 });
 

@@ -26,8 +26,11 @@ export async function testDatabase(): Promise<TestDatabase> {
     address,
     sql,
     async drop() {
+      const [seen] = await sql<{ deadlocks: number }[]>`
+        select deadlocks::int from pg_stat_database where datname = current_database()`;
       await sql.end({ timeout: 2 });
       await dropDatabase(server, name);
+      if (seen?.deadlocks !== 0) throw new Error(`PostgreSQL ended ${seen?.deadlocks} deadlocks here; its log says which statements met`);
     },
   };
 }

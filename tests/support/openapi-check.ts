@@ -17,9 +17,12 @@ type Document = {
 const NDJSON = 'application/x-ndjson';
 const PROBLEM_TYPE = 'application/problem+json';
 
+const ajv = new Ajv2020({ strict: true, allErrors: true, strictTypes: false });
+addFormats.default(ajv);
+/** By the text of the definitions and of the schema: most services of a run have the same ones, and to compile them takes longer than to ask. */
+const compiled = new Map<string, Map<string, ValidateFunction>>();
+
 export function openapiCheck(document: Document): (seen: Seen) => void {
-  const ajv = new Ajv2020({ strict: true, allErrors: true, strictTypes: false });
-  addFormats.default(ajv);
   // JSON Schema knows definitions where OpenAPI has components.
   const moved = (schema: object): object => JSON.parse(JSON.stringify(schema).replaceAll('#/components/schemas/', '#/$defs/'));
   const $defs = moved(document.components.schemas);
@@ -27,10 +30,13 @@ export function openapiCheck(document: Document): (seen: Seen) => void {
     template,
     pattern: new RegExp(`^${template.replace(/[.]/g, '\\.').replace(/\{\w+\}/g, '[^/]+')}$`),
   }));
-  const compiled = new Map<object, ValidateFunction>();
+  const defsText = JSON.stringify($defs);
+  const ofThese = compiled.get(defsText) ?? new Map<string, ValidateFunction>();
+  compiled.set(defsText, ofThese);
   const validatorOf = (schema: object): ValidateFunction => {
-    const validate = compiled.get(schema) ?? ajv.compile({ ...moved(schema), $defs });
-    compiled.set(schema, validate);
+    const text = JSON.stringify(schema);
+    const validate = ofThese.get(text) ?? ajv.compile({ ...moved(schema), $defs });
+    ofThese.set(text, validate);
     return validate;
   };
   const problemSchema = { $ref: '#/components/schemas/Problem' };
