@@ -68,7 +68,10 @@ function mistakeIn(error: unknown, command: Command): string | null {
 
 if (import.meta.main) {
   if (existsSync('.env')) process.loadEnvFile('.env');
-  // Who reads only the beginning (head, less) has what they want.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0); // who reads only the beginning (head, less) has what they want
+    console.error(`What was done stays; what it has to say about it cannot be written: ${error.message}`);
+    process.exit(1);
+  });
   process.exitCode = await latchkey(process.argv.slice(2), { print: (line) => console.log(line), complain: (line) => console.error(line) });
 }

@@ -1,4 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto';
+import { accessSync, constants, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { AUDIT_EVENTS, type AuditEvent } from '#domain/audit-event.ts';
@@ -49,6 +50,7 @@ export async function importUsers(args: string[], out: Output): Promise<number> 
   const oldKeys = (values['fernet-key-file'] ?? []).flatMap(fernetKeysIn);
   const firebase = values['firebase-hash-config'] === undefined ? null : firebaseParametersIn(values['firebase-hash-config']);
   const isRehearsal = values['dry-run'] ?? false;
+  refuseUnreadable(file);
 
   setFlagsFromString(HEAP_GROWTH);
   const startedAtMs = performance.now();
@@ -174,6 +176,16 @@ function importEvent(runId: string, { users, admins, passkeys }: Imported, { fro
     risk: AUDIT_EVENTS.USERS_IMPORTED.risk,
     details: { run: runId, imported: users, admins, passkeys, from_line: from?.line ?? 0, to_line: to?.line ?? 0 },
   };
+}
+
+/** @throws before anything is begun */
+function refuseUnreadable(file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+    if (statSync(file).isDirectory()) throw new Error(`${file} is a folder`);
+  } catch (error) {
+    throw new Error(`The file of users cannot be read: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
 }
 
 function formatOf(given: string | undefined, file: string): Format {

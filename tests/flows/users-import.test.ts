@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, inject, it } from 'vitest';
@@ -314,6 +314,13 @@ describe('users import', () => {
     for (const words of [[], ['one', 'two'], ['x', '--format', 'xml']]) {
       expect((await latchkeyProcess(service.database.address, ['users', 'import', ...words]).ended).code, words.join(' ')).toBe(2);
     }
-    expect((await importing(path.join(folder, 'nothing'))).code).toBe(1);
+  });
+
+  it('begins nothing with a file that is not there, or is a folder', async () => {
+    for (const file of [path.join(folder, 'nothing'), folder]) {
+      const { code, err } = await importing(file);
+      expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(/^The file of users cannot be read: .*\n$/) });
+      expect(existsSync(`${file}.rejects.ndjson`)).toBe(false);
+    }
   });
 });

@@ -1,5 +1,5 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -212,6 +212,15 @@ describe('beside other programs', () => {
     });
     const code = await new Promise((resolve) => child.once('close', resolve));
     expect({ code, said }).toEqual({ code: 0, said: '' });
+  });
+
+  it.runIf(existsSync('/dev/full'))('says so when what it prints is lost', () => {
+    const command = '"$0" src/cli/latchkey.ts --help >/dev/full';
+    const { status, stderr } = spawnSync('sh', ['-c', command, process.execPath], { encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/^What was done stays; what it has to say about it cannot be written: .*ENOSPC.*\n$/),
+    });
   });
 
   it('keeps compiled code beside its own, and nowhere that others can write to', async () => {
