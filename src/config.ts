@@ -4,7 +4,8 @@ import path from 'node:path';
 import type { Policy } from '#application/ports/services.ts';
 import { isWithin } from '#domain/origins.ts';
 import type { RateLimits } from '#domain/rate-limit.ts';
-import { SETTINGS, type Setting, type SettingValues } from './settings.ts';
+import type { Setting } from './settings/setting.ts';
+import { SETTINGS, type SettingValues } from './settings.ts';
 
 export type Environment = Record<string, string | undefined>;
 

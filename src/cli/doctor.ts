@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
-import { type Finding, found, type Severity } from '#domain/findings.ts';
+import type { Severity } from '#domain/finding-kind.ts';
+import { type Finding, found } from '#domain/findings.ts';
 import type { Config, SecretName } from '../config.ts';
 import { SETTINGS } from '../settings.ts';
 import { type Command, type Output, table } from './command.ts';

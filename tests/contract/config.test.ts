@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { format, inspect } from 'node:util';
@@ -77,6 +77,13 @@ function mistakes(environment: Environment): string {
 }
 
 describe('the settings', () => {
+  it('stand in one table each', () => {
+    const named = globSync(['src/settings.ts', 'src/settings/*.ts']).flatMap((file) =>
+      Array.from(readFileSync(file, 'utf8').matchAll(/^ {2}([A-Z][A-Z0-9_]*): \{/gm), ([, name]) => name),
+    );
+    expect(named.sort()).toEqual(Object.keys(SETTINGS).sort());
+  });
+
   it.each([
     ['DATABASE_URL', 'mysql://auth@db/auth', 'begins with postgres:// or postgresql://'],
     ['DATABASE_URL', 'postgres://auth:pa#ss@db/auth', 'percent-encoded'],

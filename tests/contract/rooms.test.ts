@@ -35,12 +35,16 @@ const REFUSED: { file: string; code: string; rule: string }[] = [
     code: `import { x } from '${from}';\nexport const y = x;`,
     rule: IMPORTS,
   })),
-  ...['../infrastructure/postgres/store.ts', '../config.ts', '../cli/keys.ts'].map((from) => ({
+  ...['../infrastructure/postgres/store.ts', '../config.ts', '../settings/schemas.ts', '../cli/keys.ts'].map((from) => ({
     file: 'src/http',
     code: `import { x } from '${from}';\nexport const y = x;`,
     rule: IMPORTS,
   })),
-  { file: 'src/infrastructure', code: "import { x } from '../http/route.ts';\nexport const y = x;", rule: IMPORTS },
+  ...['../http/route.ts', '../settings/schemas.ts'].map((from) => ({
+    file: 'src/infrastructure',
+    code: `import { x } from '${from}';\nexport const y = x;`,
+    rule: IMPORTS,
+  })),
   { file: 'src/domain', code: 'export const y = process.env;', rule: 'lint/style/noProcessEnv' },
   { file: 'src/http', code: "import process from 'node:process';\nexport const y = process.env;", rule: 'lint/style/noProcessEnv' },
   { file: 'src/infrastructure', code: "console.log('x');\nexport const y = 1;", rule: 'lint/suspicious/noConsole' },

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type AuditFacts, type DatabaseFacts, judgeAudit, judgeDatabase, judgeOutbox, type OutboxFacts } from '#domain/doctor-database.ts';
 import { judgeKeys, judgeSealed, type KeyFacts, type SealedFacts } from '#domain/doctor-keys.ts';
@@ -411,6 +411,13 @@ describe('the catalogue', () => {
     'version-deviation',
     'check-failed',
   ];
+
+  it('holds each in one table', () => {
+    const ids = globSync('src/domain/findings*.ts').flatMap((file) =>
+      Array.from(readFileSync(file, 'utf8').matchAll(/^ {2}'([a-z-]+)': \{/gm), ([, id]) => id),
+    );
+    expect(ids.sort()).toEqual(Object.keys(FINDINGS).sort());
+  });
 
   it('holds nothing that is never found', () => {
     expect(Object.keys(FINDINGS).filter((id) => !judged.has(id as FindingId) && !PLAIN.includes(id as FindingId))).toEqual([]);
