@@ -36,9 +36,10 @@ export function knownDeviceOf({ device_id, by_cookie, has_devices }: KnownDevice
 }
 
 /**
- * Writes a device down, as parts of a WITH: other accounts on the same browser know it by its new cookie too, and those longest
- * not seen are forgotten. `when` says which account, as (account_id), if any. It waits for its own device alone, and before it
- * holds another: two sign-ins, each with what the other one wants, would else wait in a circle. What is seen meanwhile stays.
+ * Writes a device down, as parts of a WITH: other accounts on the same browser know it by its new cookie too, though not any number of
+ * them, because a script may sign in to thousands with one; and those longest not seen are forgotten. `when` says which account,
+ * as (account_id), if any. It waits for its own device alone, and before it holds another: two sign-ins, each with what the other one
+ * wants, would else wait in a circle. What is seen meanwhile stays.
  */
 export function notedDevice(sql: Handle, { id, tokenHash, kind, network, replaces, isConfirmed }: DeviceNote, at: Date, when: string) {
   const confirmedAt = isConfirmed ? at : null;
@@ -53,7 +54,8 @@ export function notedDevice(sql: Handle, { id, tokenHash, kind, network, replace
   ), carried as (
     update devices set token_hash = ${tokenHash}::bytea where id in (
       select d.id from devices d join ${sql(when)} w on d.account_id <> w.account_id
-      where d.token_hash = ${replaces}::bytea and (select count(*) from noted) >= 0 for update of d skip locked)
+      where d.token_hash = ${replaces}::bytea and (select count(*) from noted) >= 0
+      order by d.last_seen_at desc limit ${MOST_DEVICES} for update of d skip locked)
   ), forgotten as (
     delete from devices where id in (
       select d.id from devices d join (

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PasswordTry } from '#application/ports/hot-paths.ts';
+import { MOST_DEVICES } from '#domain/device.ts';
 import { after } from '#domain/lifetimes.ts';
 import { EVERYWHERE, type ThrottleKey } from '#domain/lockout.ts';
 import { findForSignIn } from '#infrastructure/postgres/sign-in.ts';
@@ -299,6 +300,33 @@ describe('opening a session', () => {
     expect(await open(known, tried(), 'hashed anew')).toBe('opened');
     expect(await here.sql`select password_hash from accounts`).toEqual([{ password_hash: 'hashed anew' }]);
     expect(await auditTally(here.sql)).toEqual({ LOGIN_SUCCEEDED: 1, PASSWORD_REHASHED: 1 });
+  });
+
+  it('gives the new cookie of a browser to the accounts last seen there, and not to thousands', async () => {
+    const shown = hash();
+    const owners = await Promise.all(Array.from({ length: MOST_DEVICES + 3 }, () => account(here.sql, at)));
+    for (const [age, { id }] of owners.entries())
+      await here.sql`
+        insert into devices (id, account_id, token_hash, kind, network, created_at, last_seen_at)
+        values (${randomUUID()}, ${id}, ${shown}, 'a browser', 'a network', ${at}, ${later(-age)})`;
+    const known = await account(here.sql, at);
+    const device = { ...sighting(), id: randomUUID(), tokenHash: hash(), replaces: shown, isConfirmed: false };
+    await here.store.hot.openSession({
+      accountId: known.id,
+      begun: beginning(session(known.id, at, { deviceId: device.id }), at, { device }),
+      tried: tried(),
+      seenPasswordHash: known.passwordHash,
+      rehashed: null,
+      event: event('LOGIN_SUCCEEDED', at),
+    });
+    const left = await here.sql<{ account_id: string }[]>`select account_id from devices where token_hash = ${shown}`;
+    expect(left.map((row) => row.account_id).toSorted()).toEqual(
+      owners
+        .slice(MOST_DEVICES)
+        .map(({ id }) => id)
+        .toSorted(),
+    );
+    expect(await here.sql`select from devices where token_hash = ${device.tokenHash}`).toHaveLength(MOST_DEVICES + 1);
   });
 
   it('[V15.4.2] leaves no session behind when it meets a password reset', async () => {
