@@ -1,86 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { accessToken } from '#application/access-token.ts';
-import { activity } from '#application/activity.ts';
-import { administerUsers } from '#application/administer-users.ts';
-import { auditTrail } from '#application/audit-trail.ts';
-import { blockIps } from '#application/block-ips.ts';
 import { type Bootstrapped, bootstrapAdmin } from '#application/bootstrap-admin.ts';
-import { changeEmail } from '#application/change-email.ts';
-import { changePassword } from '#application/change-password.ts';
-import { changeProfile } from '#application/change-profile.ts';
-import { changeRoles } from '#application/change-roles.ts';
-import { deleteAccount } from '#application/delete-account.ts';
 import { deliverMessages } from '#application/deliver-messages.ts';
 import { eraseAccounts } from '#application/erase-accounts.ts';
-import { exchangeToken } from '#application/exchange-token.ts';
-import { exportAccount } from '#application/export-account.ts';
-import { finishSignIn } from '#application/finish-sign-in.ts';
-import { forgotPassword } from '#application/forgot-password.ts';
-import { introspect } from '#application/introspect.ts';
-import { keepAccount } from '#application/keep-account.ts';
-import { login } from '#application/login.ts';
-import { logout } from '#application/logout.ts';
-import { passkeySignIn } from '#application/passkey-sign-in.ts';
-import { passkeys } from '#application/passkeys.ts';
 import type { MailboxView } from '#application/ports/mailbox.ts';
-import type { Metrics } from '#application/ports/metrics.ts';
-import type { Clock, Dependency, RateLimiter, Services } from '#application/ports/services.ts';
+import type { Clock, Dependency, Services } from '#application/ports/services.ts';
 import type { Tracing } from '#application/ports/tracing.ts';
-import { reauthenticate } from '#application/reauthenticate.ts';
-import { recoveryCodes } from '#application/recovery-codes.ts';
-import { refresh } from '#application/refresh.ts';
-import { register } from '#application/register.ts';
-import { reportSignIn } from '#application/report-sign-in.ts';
-import { resendVerification } from '#application/resend-verification.ts';
-import { resetPassword } from '#application/reset-password.ts';
-import { revertEmail } from '#application/revert-email.ts';
-import { revokeToken } from '#application/revoke-token.ts';
-import { sendCode } from '#application/send-code.ts';
 import { sessionMoved } from '#application/session-moved.ts';
-import { sessions } from '#application/sessions.ts';
-import { smsMfa } from '#application/sms-mfa.ts';
-import { totp } from '#application/totp.ts';
-import { verifyEmail } from '#application/verify-email.ts';
-import { verifyMfa } from '#application/verify-mfa.ts';
 import { closeWithin } from '#http/close.ts';
 import type { Route } from '#http/route.ts';
-import { accessTokenRoute } from '#http/routes/access-token.ts';
-import { activityRoute } from '#http/routes/activity.ts';
-import { administerUsersRoutes } from '#http/routes/administer-users.ts';
-import { auditTrailRoute } from '#http/routes/audit-trail.ts';
-import { blockIpsRoutes } from '#http/routes/block-ips.ts';
-import { changeEmailRoutes } from '#http/routes/change-email.ts';
-import { changePasswordRoute } from '#http/routes/change-password.ts';
-import { changeProfileRoute } from '#http/routes/change-profile.ts';
-import { changeRolesRoute } from '#http/routes/change-roles.ts';
-import { csrfRoute } from '#http/routes/csrf.ts';
-import { deleteAccountRoutes } from '#http/routes/delete-account.ts';
-import { exchangeRoute } from '#http/routes/exchange.ts';
-import { exportAccountRoute } from '#http/routes/export-account.ts';
-import { forgotPasswordRoute } from '#http/routes/forgot-password.ts';
-import { introspectRoutes } from '#http/routes/introspect.ts';
-import { loginRoute } from '#http/routes/login.ts';
-import { logoutRoute } from '#http/routes/logout.ts';
 import { mailboxRoute } from '#http/routes/mailbox.ts';
-import { meRoute } from '#http/routes/me.ts';
-import { metricsRoute } from '#http/routes/metrics.ts';
-import { mfaRoutes } from '#http/routes/mfa.ts';
 import { operationRoutes } from '#http/routes/operations.ts';
 import { pageRoutes } from '#http/routes/pages.ts';
-import { reauthenticateRoute } from '#http/routes/reauthenticate.ts';
-import { refreshRoute } from '#http/routes/refresh.ts';
-import { registerRoute } from '#http/routes/register.ts';
-import { reportSignInRoute } from '#http/routes/report-sign-in.ts';
-import { resendVerificationRoute } from '#http/routes/resend-verification.ts';
-import { resetPasswordRoute } from '#http/routes/reset-password.ts';
-import { revertEmailRoute } from '#http/routes/revert-email.ts';
-import { sessionRoutes } from '#http/routes/sessions.ts';
-import { smsMfaRoutes } from '#http/routes/sms-mfa.ts';
-import { verifyEmailRoute } from '#http/routes/verify-email.ts';
-import { verifyMfaRoute } from '#http/routes/verify-mfa.ts';
-import { webauthnRoutes } from '#http/routes/webauthn.ts';
 import { buildServer } from '#http/server.ts';
 import { accessTokens } from '#infrastructure/crypto/access-tokens.ts';
 import { loadCommonPasswords } from '#infrastructure/crypto/common-passwords.ts';
@@ -94,8 +26,6 @@ import { secrets } from '#infrastructure/crypto/secrets.ts';
 import { sealingCourier } from '#infrastructure/delivery/courier.ts';
 import { type Dispatcher, startDispatcher } from '#infrastructure/delivery/dispatcher.ts';
 import { mailbox } from '#infrastructure/delivery/mailbox.ts';
-import { inProcessLimiter } from '#infrastructure/embedded/in-process-limiter.ts';
-import type { Looked } from '#infrastructure/metrics/inside.ts';
 import { oneTimePasswords } from '#infrastructure/otp/one-time-passwords.ts';
 import { phoneNumbers } from '#infrastructure/phone/phone-numbers.ts';
 import type { DatabaseAddress } from '#infrastructure/postgres/connect.ts';
@@ -103,12 +33,15 @@ import { openDatabase } from '#infrastructure/postgres/database.ts';
 import { watchIpBlocks } from '#infrastructure/postgres/ip-block-list.ts';
 import { postgresOutbox } from '#infrastructure/postgres/outbox.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
-import { DELIVERY, POSTGRES, REDIS, traced, tracedServices, tracedWork } from '#infrastructure/telemetry/traced.ts';
+import { DELIVERY, POSTGRES, traced, tracedServices, tracedWork } from '#infrastructure/telemetry/traced.ts';
 import { simpleWebAuthn } from '#infrastructure/webauthn/passkeys.ts';
 import type { Config } from './config.ts';
 import { takeEach } from './ending.ts';
 import { openLegacy } from './legacy.ts';
+import { openLimiter } from './limits.ts';
+import { openMetrics } from './metrics.ts';
 import { openPost } from './post.ts';
+import { routesOf } from './routes.ts';
 import { versionOfPackage } from './version.ts';
 import { startWorker } from './worker.ts';
 
@@ -299,46 +232,6 @@ function openKeyring(config: Config, clock: Clock, log: Logger): Keyring {
   );
 }
 
-type Measured = { metrics: Metrics | null; routes: Route[]; port: number | null; stop(): Promise<void> };
-
-/** Counters, where somebody reads them; loaded only then. */
-async function openMetrics(config: Config, looked: Looked, log: Logger): Promise<Measured> {
-  const { METRICS_PORT: port, METRICS_TOKEN: token, HOST: host } = config;
-  if (port === undefined && token === undefined) return { metrics: null, routes: [], port: null, stop: async () => {} };
-  const { prometheus } = await import('#infrastructure/metrics/prometheus.ts');
-  const { serveMetrics } = await import('#infrastructure/metrics/metrics-server.ts');
-  const metrics = prometheus(looked, (error) => log.warn({ err: error }, 'a gauge cannot be read'));
-  const server = port === undefined ? null : await serveMetrics(metrics, { host, port });
-  const routes = token === undefined ? [] : [metricsRoute(metrics, token.reveal())];
-  return { metrics, routes, port: server?.port ?? null, stop: async () => server?.stop() };
-}
-
-type Limits = { limiter: RateLimiter; dependencies: Dependency[]; fallbacks(): number; close(): Promise<void> };
-
-async function openLimiter(config: Config, clock: Clock, log: Logger, tracing: Tracing | null): Promise<Limits> {
-  const local = inProcessLimiter(clock, { limits: config.rateLimits });
-  if (!config.REDIS_URL) return { limiter: local, dependencies: [], fallbacks: () => 0, close: async () => {} };
-  // Loaded only where it is used: the client is a fifth of the memory of an idle service.
-  const { openRedis } = await import('#infrastructure/redis/redis-connection.ts');
-  const { redisLimiter } = await import('#infrastructure/redis/redis-limiter.ts');
-  const { withFallback } = await import('#infrastructure/redis/with-fallback.ts');
-  const redis = await openRedis(config.REDIS_URL.reveal(), {
-    isOptional: config.REDIS_OPTIONAL,
-    probeKey: `${config.RATE_LIMIT_PREFIX}:ready`,
-    isCluster: config.REDIS_CLUSTER,
-    ca: config.REDIS_CA,
-    onError: (error) => log.warn({ err: error }, 'redis does not answer'),
-  });
-  const shared = redisLimiter(tracing ? traced(redis, tracing, REDIS) : redis, {
-    limits: config.rateLimits,
-    prefix: config.RATE_LIMIT_PREFIX,
-  });
-  const limiter = withFallback(shared, local, (fallbacks) =>
-    log.warn({ fallbacks }, 'limits are counted in this process while redis is away'),
-  );
-  return { limiter, dependencies: [redis.dependency], fallbacks: limiter.fallbacks, close: redis.close };
-}
-
 /** AWS Cognito, loaded only where somebody signs in by it. */
 async function openFederation({ cognito: pool, ...config }: Config, clock: Clock, log: Logger) {
   if (pool === null) return null;
@@ -348,47 +241,4 @@ async function openFederation({ cognito: pool, ...config }: Config, clock: Clock
     log.warn({ err: error }, 'the keys of Cognito cannot be fetched anew; the last ones go on for a day');
   const clientSecret = config.COGNITO_CLIENT_SECRET?.reveal() ?? null;
   return cognito({ ...pool, clientSecret, timeoutMs: config.COGNITO_TIMEOUT_MS, clock, onMisconfigured, onOldKeys });
-}
-
-/** The routes over their flows; also what the documentation and the tests' matrix are made from. */
-export function routesOf(services: Services): Route[] {
-  const { federation, policy } = services;
-  const secondFactor = verifyMfa(services);
-  // Where passwords are another provider's alone, nobody gets one here. Links that were mailed go on working.
-  const forPasswords = [
-    registerRoute(register(services)),
-    resendVerificationRoute(resendVerification(services)),
-    forgotPasswordRoute(forgotPassword(services)),
-  ];
-  return [
-    ...(policy.providers.allowed.includes('native') ? forPasswords : []),
-    verifyEmailRoute(verifyEmail(services)),
-    resetPasswordRoute(resetPassword(services)),
-    loginRoute(login(services)),
-    verifyMfaRoute(finishSignIn(services)),
-    ...(federation && policy.providers.allowed.includes('cognito') ? [exchangeRoute(exchangeToken(services, federation))] : []),
-    refreshRoute(refresh(services)),
-    accessTokenRoute(accessToken(services)),
-    csrfRoute(services),
-    logoutRoute(logout(services)),
-    meRoute(),
-    activityRoute(activity(services)),
-    exportAccountRoute(exportAccount(services)),
-    changeProfileRoute(changeProfile(services)),
-    ...deleteAccountRoutes(deleteAccount(services), keepAccount(services)),
-    ...changeEmailRoutes(changeEmail(services)),
-    revertEmailRoute(revertEmail(services)),
-    ...sessionRoutes(sessions(services)),
-    reportSignInRoute(reportSignIn(services)),
-    reauthenticateRoute(reauthenticate(services)),
-    ...mfaRoutes(totp(services), recoveryCodes(services)),
-    ...webauthnRoutes(passkeys(services), passkeySignIn(services), secondFactor),
-    ...smsMfaRoutes(smsMfa(services), sendCode(services)),
-    changePasswordRoute(changePassword(services)),
-    ...administerUsersRoutes(administerUsers(services)),
-    changeRolesRoute(changeRoles(services)),
-    auditTrailRoute(auditTrail(services)),
-    ...blockIpsRoutes(blockIps(services)),
-    ...introspectRoutes(introspect(services), revokeToken(services)),
-  ];
 }

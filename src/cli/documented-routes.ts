@@ -4,8 +4,8 @@ import { mailboxRoute } from '#http/routes/mailbox.ts';
 import { metricsRoute } from '#http/routes/metrics.ts';
 import { operationRoutes } from '#http/routes/operations.ts';
 import { referenceRoute } from '#http/routes/reference.ts';
-import { routesOf } from '../compose.ts';
 import { loadConfig } from '../config.ts';
+import { routesOf } from '../routes.ts';
 import { versionOfPackage } from '../version.ts';
 import type { OpenApi } from './postman.ts';
 
