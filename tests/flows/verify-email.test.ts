@@ -1,13 +1,16 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { expectProblem, tally } from '#tests/support/api.ts';
-import { HOUR } from '#tests/support/clock.ts';
+import { HOUR, MINUTE } from '#tests/support/clock.ts';
 import { newEmail, newUsername, OTHER_PASSWORD, PASSWORD, registeredPerson, tryLogin } from '#tests/support/people.ts';
 import { startService } from '#tests/support/service.ts';
 
 const service = await startService();
 const { clock, sql, mail } = service;
 const api = service.api();
+/** Where an address gets three mails an hour. */
+const narrow = await startService({ settings: { RATE_LIMIT_PASSWORD_RESET: '3/hour', REDIS_URL: '' } });
 afterAll(service.stop);
+afterAll(narrow.stop);
 
 const verify = (token: string) => api.post('/api/auth/verify-email', { token });
 
@@ -91,5 +94,40 @@ describe('an address that several people registered before its owner verified it
     await sql`update accounts set username = ${username}, username_canonical = ${username} where id = ${(await registeredPerson(service)).id}`;
     expect(await verify(token)).toMatchObject({ status: 200 });
     expect((await tryLogin(api, { email, password: PASSWORD })).body.user).toMatchObject({ username: null });
+  });
+
+  describe('so often that the owner’s own mail was one too many', () => {
+    const ofNarrow = narrow.api();
+
+    async function crowdedAddress(): Promise<string> {
+      const email = newEmail();
+      for (let i = 0; i < 3; i++) await ofNarrow.post('/api/auth/register', { email, password: OTHER_PASSWORD });
+      expect(await ofNarrow.post('/api/auth/register', { email, password: PASSWORD })).toMatchObject({ status: 201 });
+      expect(await narrow.mail.to(email)).toHaveLength(3);
+      return email;
+    }
+
+    it('gets no password by a link: the owner, who opens a stranger’s, chooses one by mail', async () => {
+      const email = await crowdedAddress();
+      const opened = await narrow.mail.token(email, 'verify-email');
+      expect(await ofNarrow.post('/api/auth/verify-email', { token: opened })).toMatchObject({ status: 200 });
+      for (const password of [OTHER_PASSWORD, PASSWORD]) {
+        expectProblem(await tryLogin(ofNarrow, { email, password }), 'invalid-credentials');
+      }
+      await ofNarrow.post('/api/auth/forgot-password', { email });
+      const token = await narrow.mail.token(email, 'reset-password');
+      expect(await ofNarrow.post('/api/auth/reset-password', { token, new_password: PASSWORD })).toMatchObject({ status: 204 });
+      expect(await tryLogin(ofNarrow, { email, password: PASSWORD })).toMatchObject({ status: 200 });
+    });
+
+    it('gets none by the links that follow either, as long as one of those is open', async () => {
+      const email = await crowdedAddress();
+      narrow.clock.advance(30 * MINUTE);
+      await ofNarrow.post('/api/auth/register', { email, password: OTHER_PASSWORD });
+      expect(await narrow.mail.to(email)).toHaveLength(4);
+      const token = await narrow.mail.token(email, 'verify-email');
+      expect(await ofNarrow.post('/api/auth/verify-email', { token })).toMatchObject({ status: 200 });
+      expectProblem(await tryLogin(ofNarrow, { email, password: OTHER_PASSWORD }), 'invalid-credentials');
+    });
   });
 });

@@ -7,7 +7,7 @@ import type { Database } from './database.ts';
 import { lostTries } from './lost-tries.ts';
 import { enqueue, record } from './parts.ts';
 import { endReused, rotate } from './refresh-rotation.ts';
-import { register } from './register.ts';
+import { NOBODYS, register } from './register.ts';
 import { findForSignIn, openSession, recordFailure } from './sign-in.ts';
 import { writes } from './writes.ts';
 
@@ -90,7 +90,7 @@ export function hotPaths(database: Database): HotPaths {
             select ${ticket.id}::uuid, ${ticket.purpose}::text, account.id, ${ticket.secretHash}::bytea,
               case when exists (select from tickets t where t.account_id = account.id and t.purpose = ${ticket.purpose}
                 and t.pending is not null and t.used_at is null and t.expires_at > ${at})
-              then '{"passwordHash":null,"username":null,"displayName":null}'::jsonb end, ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
+              then ${NOBODYS}::text::jsonb end, ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
             from account
           ), logged as (${logged})
           ${enqueue(sql, mail, at, sql`select id, email from account`)} returning id`;

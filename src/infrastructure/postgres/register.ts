@@ -40,12 +40,17 @@ export function lockName(tx: Handle, name: string) {
   return tx`select pg_advisory_xact_lock(hashtextextended(${name}::text, ${NAME_LOCKS}::bigint))`;
 }
 
+/** What a link carries that may be anybody's: it confirms the address, and its owner sets a password by mail (docs/adr/0009). */
+export const NOBODYS = '{"passwordHash":null,"username":null,"displayName":null}';
+
 async function attempt(
   sql: Handle,
   { accountId, email, username, displayName, passwordHash, verifyBy, ticket, verifyMail, existingMail, event, at }: Registration,
 ) {
   const name = username?.canonical ?? null;
   const pending = JSON.stringify({ passwordHash, username, displayName });
+  // The links that went out are all of others, maybe: none of them may set a password any more, nor any that follows while they live.
+  const isUntold = verifyMail === null;
   const [row] = await sql<{ state: 'new' | 'pending' | 'verified' | null; username_taken: boolean }[]>`
     with taken as (
       select from accounts where username_canonical = ${name}
@@ -59,16 +64,25 @@ async function attempt(
       on conflict do nothing returning id, email
     ), existing as (
       select id, email, email_verified_at from accounts
-      where email_canonical = ${email.canonical} and not exists (select from taken) and not exists (select from created) for key share
+      where email_canonical = ${email.canonical} and not exists (select from taken) and not exists (select from created)
+      ${isUntold ? sql`for no key update` : sql`for key share`}
     ), target as (
       select id, email, 'new' as state from created
       union all
       select id, email, case when email_verified_at is null then 'pending' else 'verified' end from existing
+    ), open as materialized (
+      select t.id, t.account_id, t.pending from target join tickets t on t.account_id = target.id
+      where state = 'pending' and t.purpose = ${ticket.purpose} and t.used_at is null and t.expires_at > ${at}
+    ), nobodys as (
+      select id from target where state = 'pending' and (${isUntold} or exists (select from open where pending = ${NOBODYS}::text::jsonb))
+    ), withdrawn as (
+      update tickets set pending = ${NOBODYS}::text::jsonb where id in (
+        select id from open where ${isUntold} and pending is distinct from ${NOBODYS}::text::jsonb)
     ), issued as (
       insert into tickets (id, purpose, account_id, secret_hash, pending, reserved_username, created_at, expires_at)
       select ${ticket.id}::uuid, ${ticket.purpose}::text, id, ${ticket.secretHash}::bytea,
-        case when state = 'pending' then ${pending}::text::jsonb end, case when state <> 'new' then ${name}::text end,
-        ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
+        case when id in (select id from nobodys) then ${NOBODYS}::text::jsonb when state = 'pending' then ${pending}::text::jsonb end,
+        case when state <> 'new' then ${name}::text end, ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
       from target
     ), logged as (${record(sql, event, {
       type: sql`case when state = 'new' then 'ACCOUNT_REGISTERED' else 'REGISTRATION_OF_EXISTING' end`,
