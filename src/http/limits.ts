@@ -26,6 +26,8 @@ export type RequestLimits = Allowance & {
 };
 
 export type EdgeLimits = {
+  /** For what has no limit but that: pages, and the reference. @throws RefusalError rate-limited for a network that floods */
+  refuseFlood(request: FastifyRequest): Promise<void>;
   /** @throws RefusalError rate-limited for a network that floods, before anything is asked */
   begin(request: FastifyRequest, reply: FastifyReply, route: LimitsOfRoute): Promise<RequestLimits>;
 };
@@ -54,13 +56,17 @@ export async function installLimits(app: FastifyInstance, limiter: RateLimiter, 
     await limiter.charge({ limit: 'per-ip', key: networkOf(request.ip) }, FAILURE_COSTS);
   });
 
+  async function refuseFlood(request: FastifyRequest) {
+    const seen = await watch(request);
+    if (seen.isAllowed || !seen.isExceeded) return;
+    const reading = { ...readingOf('per-ip', perIp, 0), retryAfterSeconds: Math.max(1, seen.ttlInSeconds) };
+    throw new RefusalError(refuse('rate-limited', { retryAfterSeconds: reading.retryAfterSeconds }), limitHeaders([reading]));
+  }
+
   return {
+    refuseFlood,
     async begin(request, reply, route) {
-      const seen = await watch(request);
-      if (!seen.isAllowed && seen.isExceeded) {
-        const reading = { ...readingOf('per-ip', perIp, 0), retryAfterSeconds: Math.max(1, seen.ttlInSeconds) };
-        throw new RefusalError(refuse('rate-limited', { retryAfterSeconds: reading.retryAfterSeconds }), limitHeaders([reading]));
-      }
+      await refuseFlood(request);
       return requestLimits(limiter, reply, networkOf(request.ip), route);
     },
   };

@@ -79,6 +79,7 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge & {
   const { cookies, issuer, limits, stream } = edge;
   const { limits: added = [], isLimitedByFlow: isByFlow = false } = route;
   const isLimited = route.path.startsWith('/api/') && (access === 'public' || !('serviceClient' in access));
+  const isWatched = access === 'public' && !route.neverBlocked;
   const isApi = route.path.startsWith('/api/');
   const drawsOnAccount = access !== 'public' && route.method !== 'GET';
   app.route({
@@ -91,7 +92,7 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge & {
       limitsFailures: isLimited && added.length > 0,
     },
     onRequest: async (request: FastifyRequest, reply: FastifyReply) => {
-      if (!isLimited) return;
+      if (!isLimited) return isWatched ? await limits.refuseFlood(request) : undefined;
       request.limits = await limits.begin(request, reply, { added, isByFlow });
       if (!isByFlow && !drawsOnAccount) await request.limits.settle();
     },

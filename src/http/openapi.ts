@@ -21,10 +21,9 @@ const TAGS: Record<string, string> = {
 /** What the edge itself may answer, by what the route declares. */
 function edgeProblems({ access, session, neverBlocked, body, params, query, limits, path, method }: Route): ProblemCode[] {
   const codes: ProblemCode[] = ['misdirected-request', 'internal-error'];
-  if (!neverBlocked) codes.push('forbidden');
+  if (!neverBlocked) codes.push('forbidden', 'rate-limited');
   if (body || params || query || method !== 'GET') codes.push('invalid-request');
   if (method !== 'GET') codes.push('payload-too-large', 'unsupported-media-type'); // what comes is read also where nothing is asked for
-  if (path.startsWith('/api/')) codes.push('rate-limited');
   if (path.startsWith('/api/') || limits) codes.push('unavailable');
   if (session === 'begins') codes.push('csrf');
   const isForService = access !== 'public' && 'serviceClient' in access;

@@ -16,7 +16,7 @@ import { cookies as cookiesOf } from './cookies.ts';
 import { csrf as csrfOf } from './csrf.ts';
 import { hostCheck } from './hosts.ts';
 import { installFormBody, installJsonBody } from './json-body.ts';
-import { installLimits } from './limits.ts';
+import { type EdgeLimits, installLimits } from './limits.ts';
 import { methodLabel } from './method-label.ts';
 import { mount, requireAccess, urlsOf } from './mount.ts';
 import { openApiDocument } from './openapi.ts';
@@ -163,7 +163,7 @@ export async function buildServer({
   const services = serviceCheck({ clients: serviceClients({ store, secrets, clock }), limits });
   const mounted = [...routes, referenceRoute(() => app.swagger())];
   mount(app, mounted, { access, services, csrf, cookies, limits, issuer });
-  await reference(app, () => openApiDocument(mounted, urlsOf, { title: settings.productName, issuer, version: settings.version }));
+  await reference(app, limits, () => openApiDocument(mounted, urlsOf, { title: settings.productName, issuer, version: settings.version }));
   installNotFound(app, { issuer, limits, methodsOf: methodsByPath(mounted) });
   return app;
 }
@@ -198,8 +198,11 @@ function tell(request: FastifyRequest, reply: FastifyReply, metrics: Metrics | n
   metrics?.observe({ method: methodLabel(method), route, status, seconds: ms / 1000, problem });
 }
 
+/** The document as the reference has it too, made and written anew for each request: programs get the one that is kept. */
+const MADE_ANEW = ['/docs/json', '/docs/yaml'];
+
 /** The reference for people at /docs, over the document that programs get. */
-async function reference(app: FastifyInstance, document: () => Record<string, unknown>): Promise<void> {
+async function reference(app: FastifyInstance, limits: EdgeLimits, document: () => Record<string, unknown>): Promise<void> {
   await app.register(swagger, {
     openapi: {},
     transform: ({ url }) => ({ schema: { hide: true }, url }),
@@ -208,6 +211,10 @@ async function reference(app: FastifyInstance, document: () => Record<string, un
   await app.register(async (docs) => {
     docs.addHook('onRoute', (route) => {
       route.config = { ...route.config, access: 'public' };
+    });
+    docs.addHook('onRequest', async (request, reply) => {
+      if (MADE_ANEW.includes(request.routeOptions.url ?? '')) return reply.callNotFound();
+      await limits.refuseFlood(request);
     });
     await docs.register(swaggerUi, { routePrefix: '/docs', uiConfig: { url: '/openapi.json' } });
   });

@@ -50,7 +50,7 @@ async function served(): Promise<string> {
     services: nobody,
     csrf: csrf({ csrfTokens: csrfTokens(Buffer.alloc(32)), cookies: jar, ownOrigins: [] }),
     cookies: jar,
-    limits: { begin: nobody },
+    limits: { refuseFlood: async () => {}, begin: nobody },
     issuer: 'http://localhost',
   });
   await app.listen({ port: 0, host: '127.0.0.1' });

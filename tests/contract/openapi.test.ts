@@ -77,6 +77,11 @@ describe('the OpenAPI document', () => {
   it('is served to programs, and to people on a page whose scripts our own policy allows [V3.4.3]', async () => {
     const document = await fetch(`${service.origin}/openapi.json`);
     expect(await document.json()).toEqual(service.app.swagger());
+    for (const path of ['/docs/json', '/docs/yaml']) {
+      const madeAnew = await fetch(`${service.origin}${path}`);
+      expect(madeAnew.status, path).toBe(404);
+      await madeAnew.bytes();
+    }
     const page = await fetch(`${service.origin}/docs/`);
     const html = await page.text();
     expect(page.status).toBe(200);

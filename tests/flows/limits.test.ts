@@ -254,3 +254,23 @@ describe('every route of the API', () => {
     }
   });
 });
+
+describe('what has no bucket', () => {
+  it('[V2.4.1] is refused to whoever floods it, in this process; probes and keys are not', async () => {
+    const service = await startService({ settings: { RATE_LIMIT_PER_IP: '2/minute', REDIS_URL: '' } });
+    try {
+      const api = service.api();
+      const flood = await Promise.all(Array.from({ length: 40 }, () => api.get('/openapi.json')));
+      expect(tally(flood)).toEqual({ 200: 20, 'rate-limited': 20 });
+      for (const path of ['/docs/', '/docs/static/swagger-ui.css', '/verify-email', '/nonesuch']) {
+        expectProblem(await api.get(path), 'rate-limited');
+      }
+      for (const path of ['/health/live', '/health/ready', '/.well-known/jwks.json', '/.well-known/openid-configuration']) {
+        expect(await api.get(path), path).toMatchObject({ status: 200 });
+      }
+      expect(await service.api({ ip: '198.51.100.7' }).get('/openapi.json')).toMatchObject({ status: 200 });
+    } finally {
+      await service.stop();
+    }
+  });
+});
