@@ -46,7 +46,7 @@ export type Config = Omit<SettingValues, SecretName> & { [Name in SecretName]: S
 };
 
 /** Longer than balancers take to hear of it: two failed probes of two seconds. */
-const DRAIN_SECONDS = 5;
+const DRAIN_SECONDS = { production: 5, elsewhere: 1 };
 
 /** One message that names every mistake, and no value of a secret. */
 export class ConfigMistakes extends Error {
@@ -239,7 +239,7 @@ function derived(values: Record<string, unknown>, isProduction: boolean): Omit<C
     ...read,
     ISSUER: issuer,
     FRONTEND_URL: policy.frontendUrl,
-    SHUTDOWN_DRAIN_SECONDS: read.SHUTDOWN_DRAIN_SECONDS ?? (isProduction ? DRAIN_SECONDS : 0),
+    SHUTDOWN_DRAIN_SECONDS: read.SHUTDOWN_DRAIN_SECONDS ?? DRAIN_SECONDS[isProduction ? 'production' : 'elsewhere'],
     ALLOWED_HOSTS: allowedHosts(read, issuer, isProduction),
     WEBAUTHN_RP_ID: read.WEBAUTHN_RP_ID ?? new URL(policy.frontendUrl).hostname,
     WEBAUTHN_RP_NAME: read.WEBAUTHN_RP_NAME ?? policy.productName,

@@ -14,9 +14,11 @@ export function riskOfSignIn(
   { failuresBefore, isHoneypotFilled = false, before = [] }: { failuresBefore: number; isHoneypotFilled?: boolean; before?: RiskRule[] },
 ): Risk {
   const hasDevices = device.by !== 'new' || device.hasOthers;
+  const isOfTheHouse = isLocal(networkOf(ip));
   const known = {
     ...signals,
-    accountsFromNetwork: isLocal(networkOf(ip)) ? 0 : signals.accountsFromNetwork,
+    accountsFromNetwork: isOfTheHouse ? 0 : signals.accountsFromNetwork,
+    recentNetworks: isOfTheHouse ? 0 : signals.recentNetworks,
     failuresBefore,
     isHoneypotFilled,
     isNewDevice: hasDevices && device.by === 'new',

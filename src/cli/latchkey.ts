@@ -62,7 +62,9 @@ function mistakeIn(error: unknown, command: Command): string | null {
   // Node's own words go on to explain how to pass what begins with a dash. The option alone is named: what follows "=" may be a secret.
   const [, option] = /^Unknown option '(--?[^'=]+)/.exec(error.message) ?? [];
   if (option === undefined) return error.message.split('. ')[0] ?? '';
-  const meant = nearest(option, optionsOf(command));
+  const options = optionsOf(command);
+  if (options.includes(option)) return `${option} is an option of another verb.`;
+  const meant = nearest(option, options);
   return `There is no option ${option}${meant ? `; did you mean ${meant}?` : '.'}`;
 }
 

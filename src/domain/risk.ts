@@ -7,11 +7,17 @@ export type Signals = {
   isNewNetwork: boolean;
   /** Wrong passwords in this lane just before; for a second factor, wrong ones of those. */
   failuresBefore: number;
-  /** Accounts, real or not, that wrong passwords came for from this network within the hour; 0 of a private or local one: behind a proxy that TRUST_PROXY does not name, that is everybody. */
+  /**
+   * Accounts, real or not, that wrong passwords came for from this network within the hour; 0 of a private or local one: behind a proxy
+   * that TRUST_PROXY does not name, that is everybody.
+   */
   accountsFromNetwork: number;
   /** Networks that wrong passwords for this account came from of late: as long as they are kept, two days. */
   networksOfAccount: number;
-  /** Networks that this account was signed in from within `RECENT_SECONDS`, this one not counted. */
+  /**
+   * Networks that this account was signed in from within `RECENT_SECONDS`, this one not counted; 0 when this is a private or local one:
+   * each pod has an address of its own, and nobody travelled between them.
+   */
   recentNetworks: number;
   /** A refresh token of the account came back within `REUSED_SECONDS`: somebody else held what its owner holds. */
   isTokenReused: boolean;
@@ -45,7 +51,7 @@ export const RISK_RULES = {
   },
   'impossible-pace': {
     points: 40,
-    tells: 'The account was signed in from three or more other networks within 15 minutes',
+    tells: 'The account was signed in from three or more other networks within 15 minutes, and this one is no private or local one',
     holds: (s) => s.recentNetworks >= 3,
   },
   'token-reuse': {

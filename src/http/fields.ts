@@ -49,14 +49,21 @@ export const deviceName = displayName.describe('shown in the list of sessions');
 /** A password as it comes: the policy is asked later, a longer one costs nothing to refuse. */
 export const password = z.string().min(1).max(1024).meta({ format: 'password' });
 
-/** The token of a link: 256 bits in base64url. Another length is just another token that we never made. */
-export const linkToken = z.string().min(1).max(256);
+/** Whatever may be taken for a token of ours, a JWT of somebody else too: another length is just another token that we never made. */
+const LONGEST_TOKEN = 8192;
 
-export const refreshToken = z.string().min(1).max(512);
+/** The token of a link: 256 bits in base64url. */
+export const linkToken = z.string().min(1).max(LONGEST_TOKEN);
+
+export const refreshToken = z.string().min(1).max(LONGEST_TOKEN);
 
 export const honeypot = z.string().max(2048).describe('Leave it out: a hidden form field that only programs fill in.');
 
-export const preAuthToken = z.string().min(1).max(256).describe('from the answer of the sign-in; opaque, five minutes, five tries');
+export const preAuthToken = z
+  .string()
+  .min(1)
+  .max(LONGEST_TOKEN)
+  .describe('from the answer of the sign-in; opaque, five minutes, five tries');
 
 export const code = z.string().min(1).max(64).describe('as shown or received');
 

@@ -20,7 +20,7 @@ export const SERVER_SETTINGS = {
   HOST: { describe: 'the address that it listens on', schema: text, default: '127.0.0.1' },
   MAX_CONNECTIONS: { describe: 'open at once; more are closed as they come', schema: wholeNumber(10, 100_000), default: '4000' },
   SHUTDOWN_DRAIN_SECONDS: {
-    describe: 'after SIGTERM: how long requests are still taken while balancers learn that it goes (default: 5 in production, else 0)',
+    describe: 'after SIGTERM: how long requests are still taken while balancers learn that it goes (default: 5 in production, else 1)',
     schema: wholeNumber(0, 300),
   },
   DATA_DIR: { describe: 'the embedded database and generated secrets (development)', schema: text, default: '.data' },

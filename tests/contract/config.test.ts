@@ -124,8 +124,8 @@ describe('the settings', () => {
     expect(mistakes(wrong)).not.toContain('canary');
   });
 
-  it('let balancers learn of the end in production, and nobody wait for it in development', () => {
-    expect(loadConfig({}).SHUTDOWN_DRAIN_SECONDS).toBe(0);
+  it('let balancers learn of the end in production, and readiness say so in development', () => {
+    expect(loadConfig({}).SHUTDOWN_DRAIN_SECONDS).toBe(1);
     expect(loadConfig({ SHUTDOWN_DRAIN_SECONDS: '7' }).SHUTDOWN_DRAIN_SECONDS).toBe(7);
     const mail = { EMAIL_PROVIDER: 'smtp', SMTP_HOST: 'mail.internal', EMAILS_FROM_EMAIL: 'auth@example.com', SMS_MFA: 'false' };
     expect(loadConfig({ ...completeProduction, ...mail }).SHUTDOWN_DRAIN_SECONDS).toBe(5);

@@ -166,3 +166,17 @@ describe('OPTIONS', () => {
     expect(answer.head).toMatch(/access-control-allow-origin: https:\/\/app\.example\.com/i);
   });
 });
+
+describe('a token of another kind, as long as an access token is,', () => {
+  const other = 'eyJhbGciOiJSUzI1NiJ9.'.padEnd(2000, 'x');
+  it.each([
+    ['/api/auth/refresh', { refresh_token: other }, 'invalid-refresh-token'],
+    ['/api/auth/verify-email', { token: other }, 'invalid-token'],
+    ['/api/auth/reset-password', { token: other, new_password: PASSWORD }, 'invalid-token'],
+    ['/api/auth/verify-mfa', { pre_auth_token: other, method: 'totp', code: '123456' }, 'invalid-token'],
+    ['/api/auth/keep-account', { token: other }, 'invalid-token'],
+    ['/api/auth/change-email/revert', { token: other }, 'invalid-token'],
+  ] as const)('is just one that we never made: %s', async (path, body, code) => {
+    expectProblem(await api.post(path, body), code);
+  });
+});

@@ -151,6 +151,12 @@ describe('a sign-in that succeeds', () => {
     expect((await service.mail.to(person.email)).filter(({ subject }) => subject.includes('new device'))).toHaveLength(1);
   });
 
+  it('from many addresses of the house within minutes is not: pods have one each', async () => {
+    const person = await verifiedPerson(service);
+    for (let pod = 0; pod < 5; pod++) await signIn(service.api({ ip: `10.78.1.${pod}` }), person);
+    expect((await riskOf(person))?.['rules'] ?? []).not.toContain('impossible-pace');
+  });
+
   it('from many networks within minutes is scored, and told of though no device is new', async () => {
     const person = await verifiedPerson(service);
     const at = (index: number) => service.api({ ip: stranger(3000 + index), userAgent: `curl/8.${index}` });

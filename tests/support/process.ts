@@ -43,6 +43,7 @@ export async function serviceProcess(
       KEYS_DIR: inject('keysDir'),
       PORT: String(port),
       LOG_LEVEL: 'warn',
+      SHUTDOWN_DRAIN_SECONDS: '0', // there is no balancer that must learn of it
       SECRET_KEY: 'the-secret-key-of-the-tests-and-of-nothing-else',
       FERNET_KEY: 'cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=',
       ARGON2_MEMORY_KIB: '7168',

@@ -38,6 +38,7 @@ const PLENTY = '1000000/second';
 const SETTINGS: Environment = {
   NODE_ENV: 'test',
   LOG_LEVEL: 'error',
+  SHUTDOWN_DRAIN_SECONDS: '0',
   ISSUER: 'http://localhost:3000',
   FRONTEND_URL: 'https://app.example.com',
   SECRET_KEY: 'the-secret-key-of-the-tests-and-of-nothing-else',

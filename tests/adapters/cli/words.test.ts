@@ -110,6 +110,7 @@ describe('words that are off', () => {
     [['clients', 'delete-all'], 'latchkey clients has no "delete-all", but create, list, revoke.'],
     [['audit'], 'Say what to do: verify, archive, restore, tail.'],
     [['users', 'list', '--rol', 'admin'], 'There is no option --rol; did you mean --role?'],
+    [['users', 'create', '--json'], '--json is an option of another verb.'],
     [['users', 'create', '--password=hunter2'], 'There is no option --password; did you mean --password-stdin?'],
     [['outbox', 'list', '--everything'], 'There is no option --everything.'],
     [['outbox', 'list', '--limit'], "Option '--limit <value>' argument missing"],
