@@ -22,6 +22,7 @@ export function sessionMoved(needs: Needs<'store' | 'secrets' | 'courier' | 'clo
     const at = clock.now();
     const about = { accountId: session.accountId, sessionId: session.id, details: { from: session.deviceKind ?? '', to: kind, binding } };
     await store.transaction(async (tx) => {
+      await tx.accounts.lock(session.accountId); // as whoever ends sessions does: the mail needs it, after the session
       const isNews = await tx.sessions.noteMove(session.id, kind);
       if (isNews) await tx.audit.record(auditEvent(secrets, 'SESSION_MOVED', client, at, about));
       if (binding !== 'revoke' || !(await tx.sessions.end(session.accountId, session.id, 'moved', at))) return;

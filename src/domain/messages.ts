@@ -54,7 +54,7 @@ export function accountExistsMessage(product: string, signInUrl: string): Letter
     heading: 'You already have an account',
     lines: [
       'Someone, perhaps you, tried to register with this address. Nothing was changed.',
-      'Sign in as usual, or ask for a new password there.',
+      'Sign in as usual, or ask for a new password there. If you have deleted the account, the link in the mail about that keeps it.',
     ],
     action: { label: 'Sign in', url: signInUrl },
     closing: 'If it was not you, there is nothing to do.',

@@ -115,7 +115,7 @@ function mountAt(app: FastifyInstance, route: Route, url: string, edge: Edge & {
         service: request.service,
         ifNoneMatch: request.headers['if-none-match'],
         authorization: request.headers.authorization ?? '',
-        accept: request.headers.accept ?? '',
+        accept: (request.headers.accept ?? '').toLowerCase(),
         allowance: request.limits ?? NO_LIMITS,
       };
       const answer = await (route.isEven ? evenly(route.handler(call)) : route.handler(call));

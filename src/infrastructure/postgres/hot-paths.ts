@@ -3,6 +3,7 @@ import { DependencyDown } from '#application/ports/errors.ts';
 import type { HotPaths } from '#application/ports/hot-paths.ts';
 import { type Asked, authenticate, authenticateByCookie } from './authenticate.ts';
 import { batched } from './batch.ts';
+import type { Handle } from './connect.ts';
 import type { Database } from './database.ts';
 import { lostTries } from './lost-tries.ts';
 import { enqueue, record } from './parts.ts';
@@ -47,6 +48,7 @@ export function hotPaths(database: Database): HotPaths {
       if (!('session' in begun) || begun.most === 0) return within(() => openSession(sql, input));
       // The account is locked until older sessions have ended: of any number of sign-ins, each sees those before it.
       return database.transaction(async (tx) => {
+        if (begun.replaces !== null) await holdBoth(tx, accountId, begun.replaces);
         const outcome = await openSession(tx, input);
         const ended = outcome === 'opened' ? await writes(tx).sessions.endBeyond(accountId, begun.most, event.occurredAt) : 0;
         if (ended > 0) await record(tx, { ...begun.superseded, details: { ended } });
@@ -97,4 +99,15 @@ export function hotPaths(database: Database): HotPaths {
         return rows.length === 1;
       }),
   };
+}
+
+/**
+ * Locks the account that signs in and that of the session which its browser held until now, in the order of their ids: of two browsers
+ * that exchange their accounts each would else hold the session that the other one ends.
+ */
+async function holdBoth(tx: Handle, accountId: string, replaces: Buffer): Promise<void> {
+  await tx`
+    select from accounts where id = any(array(
+      select account_id from sessions where cookie_hash = ${replaces} and revoked_at is null union select ${accountId}::uuid))
+    order by id for no key update`;
 }

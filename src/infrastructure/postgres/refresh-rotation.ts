@@ -77,6 +77,7 @@ function graceBeganAt({ at, graceSeconds }: Use): Date | null {
  * An older token of a living session: one of two holders is a thief. Of many at once exactly one ends it. Where there is a grace, a use
  * that came before the rotation that made it old, and had to wait, is a late one: its client asked again elsewhere and went on. It is
  * refused and ends nothing. Of one that is older still that is not believed: a thief who goes on fast would hide behind his own rotations.
+ * The account comes first, as for whoever erases it: the mail needs it.
  */
 export async function endReused(
   sql: Sql,
@@ -84,9 +85,11 @@ export async function endReused(
 ): Promise<Rotation | null> {
   const reused = { ...event, type: 'REFRESH_TOKEN_REUSED', risk: AUDIT_EVENTS.REFRESH_TOKEN_REUSED.risk } as const;
   const [row] = await sql<Row[]>`
-    with ended as (
+    with owner as materialized (
+      select a.* from sessions s join accounts a on a.id = s.account_id where s.id = ${sessionId} for key share of a
+    ), ended as (
       update sessions s set revoked_at = ${at}, revoked_reason = 'refresh-token-reused'
-      from accounts a
+      from owner a
       where s.id = ${sessionId} and a.id = s.account_id and s.security_stamp >= a.security_stamp
         and s.refresh_secret_hash = ${secretHash} and s.revoked_at is null
         and s.idle_end_at > ${at} and s.absolute_end_at > ${at} and s.refresh_counter > ${counter}

@@ -62,21 +62,25 @@ export async function recordFailure(sql: Sql, ...[events, told, wrong]: Paramete
   if (first === undefined) return;
   const at = first.occurredAt;
   const also = others.map((event, index) => sql`, ${sql(`also_${index}`)} as (${record(sql, event)})`);
-  const judged = sql`, judged as (
+  // The account comes before the lanes, as for whoever removes it; it may be gone by then.
+  const judged = sql`, owner as materialized (
+    select id, email from accounts where id = ${told?.accountId ?? null}::uuid for key share
+  ), judged as (
     update login_throttles set judged_at = ${at} where identifier_hash = ${wrong?.identifierHash ?? null} and network = ${wrong?.network ?? null}
+      and (select count(*) from owner) >= 0
     returning network)`;
   await sql`with first as (${record(sql, first)})${joined(sql, also)}${judged}${told ? toldOnce(sql, told, at) : sql``} select`;
 }
 
 /** The mail to the owner, where there is one; the note that they were told is made for names that nobody has too. After `judged`: lanes are taken in one order. */
-function toldOnce(sql: Sql, { accountId, laneHash, mail }: NonNullable<Parameters<HotPaths['recordFailure']>[1]>, at: Date) {
+function toldOnce(sql: Sql, { laneHash, mail }: NonNullable<Parameters<HotPaths['recordFailure']>[1]>, at: Date) {
   const before = new Date(at.getTime() - TOLD_AGAIN_SECONDS * 1000);
   return sql`, told as (
     insert into login_throttles as t (identifier_hash, network, failures, last_failed_at, told_at)
     select ${laneHash}::bytea, ${EVERYWHERE.network}::text, 0, ${at}::timestamptz, ${at}::timestamptz where (select count(*) from judged) >= 0
     on conflict (identifier_hash, network) do update set told_at = excluded.told_at where t.told_at is null or t.told_at <= ${before}
     returning network
-  ), mailed as (${enqueue(sql, mail, at, sql`select a.id, a.email from accounts a where a.id = ${accountId}::uuid and exists (select from told)`)})`;
+  ), mailed as (${enqueue(sql, mail, at, sql`select id, email from owner where exists (select from told)`)})`;
 }
 
 const joined = (sql: Handle, parts: readonly Fragment[]): Fragment => parts.reduce((all, part) => sql`${all}${part}`, sql``);

@@ -31,15 +31,19 @@ export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tick
     },
     async issue({ id, purpose, accountId, secretHash, context, expiresAt }, at, triesSoFar = 0) {
       const written = JSON.stringify(context);
-      // Anybody may ask for a challenge: each new ticket takes some that are long over with it, so that the table does not grow.
+      // An account that is gone by now has no tickets. Anybody may ask for a challenge: each new ticket takes some that are long over with it, so that the table does not grow.
       const over = new Date(at.getTime() - KEPT_AFTER_END_MS);
       await sql`
-        with gone as (
+        with holder as materialized (
+          select id from accounts where id = ${accountId}::uuid for key share
+        ), gone as (
           delete from tickets where id in (
             select id from tickets where expires_at < ${over} order by expires_at limit ${SWEPT} for update skip locked)
         )
         insert into tickets (id, purpose, account_id, secret_hash, context, tries, created_at, expires_at)
-        values (${id}, ${purpose}, ${accountId}, ${secretHash}, ${written}::text::jsonb, ${triesSoFar}, ${at}, ${expiresAt})
+        select ${id}::uuid, ${purpose}::text, ${accountId}::uuid, ${secretHash}::bytea, ${written}::text::jsonb, ${triesSoFar}::smallint,
+          ${at}::timestamptz, ${expiresAt}::timestamptz
+        where ${accountId}::uuid is null or exists (select from holder)
         on conflict (secret_hash) do update set
           id = excluded.id, context = excluded.context, tries = excluded.tries, created_at = excluded.created_at,
           expires_at = excluded.expires_at, used_at = null

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Writes } from '#application/ports/store.ts';
+import { EVERYWHERE } from '#domain/lockout.ts';
 import { accountChanges } from './account-changes.ts';
 import { administrationWrites } from './administration-writes.ts';
 import { authenticatorWrites } from './authenticator-writes.ts';
@@ -96,7 +97,13 @@ export function writes(sql: Handle): Writes {
       },
       async clearFailures(identifierHashes) {
         let cleared = 0;
-        for (const hash of identifierHashes) cleared += (await sql`delete from login_throttles where identifier_hash = ${hash}`).count;
+        for (const hash of identifierHashes) {
+          // In the order in which sign-ins take them.
+          const { count } = await sql`
+            delete from login_throttles where identifier_hash = ${hash} and network = any(array(
+              select network from login_throttles where identifier_hash = ${hash} order by network = ${EVERYWHERE.network}, network for update))`;
+          cleared += count;
+        }
         return cleared;
       },
     },
@@ -165,7 +172,7 @@ export function writes(sql: Handle): Writes {
     outbox: {
       async enqueue(accountId, message, at, { recipient, afterSeconds } = {}) {
         const address = recipient === undefined ? sql`email` : sql`${recipient}::text`;
-        await enqueue(sql, message, at, sql`select id, ${address} from accounts where id = ${accountId}`, afterSeconds);
+        await enqueue(sql, message, at, sql`select id, ${address} from accounts where id = ${accountId} for key share`, afterSeconds);
       },
       countSms: (isToNewNumber, mostPerDay, at) => countSms(sql, isToNewNumber, mostPerDay, at),
     },

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { MOST_DEVICES } from '#domain/device.ts';
 import { after } from '#domain/lifetimes.ts';
+import { EVERYWHERE } from '#domain/lockout.ts';
+import type { Handle } from '#infrastructure/postgres/connect.ts';
 import { until } from '#tests/support/until.ts';
 import { meeting, openedForTests } from './opened.ts';
 import {
@@ -11,6 +13,8 @@ import {
   event,
   HOUR,
   hash,
+  LOCKOUT,
+  lane,
   mail,
   openedSession,
   registration,
@@ -31,6 +35,31 @@ async function note({ id, accountId, lastSeenAt, tokenHash }: { id: string; acco
   await here.sql`
     insert into devices (id, account_id, token_hash, kind, network, created_at, last_seen_at)
     values (${id}, ${accountId}, ${tokenHash ?? hash()}, 'another program', 'a network', ${at}, ${lastSeenAt})`;
+}
+
+const someoneWaits = () =>
+  until('somebody waits for a lock', async () => {
+    const waiting = await here.sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    return waiting.length > 0;
+  });
+
+/** What comes of a verb that begins when somebody else holds the account to erase it, and goes on when it is gone. */
+async function whileErased<T>(accountId: string, verb: () => Promise<T>, also: (tx: Handle) => PromiseLike<unknown> = async () => {}) {
+  let outcome: Promise<T> | undefined;
+  await here.sql.begin(async (tx) => {
+    await tx`select from accounts where id = ${accountId} for update`;
+    outcome = verb();
+    outcome.catch(() => {}); // heard below
+    await someoneWaits();
+    await also(tx);
+    await tx`delete from accounts where id = ${accountId}`;
+  });
+  return await outcome;
+}
+
+/** A session of a browser. */
+function inJar(accountId: string, cookieHash: Buffer | undefined) {
+  return { ...session(accountId, at), transport: 'cookie' as const, refreshSecretHash: null, cookieHash: cookieHash ?? hash() };
 }
 
 describe('verbs that meet on one account', () => {
@@ -63,10 +92,7 @@ describe('verbs that meet on one account', () => {
       await tx.accounts.replacePassword(known.id, known.passwordHash, known.passwordHash, at);
       await tx.sessions.renewSecret(b.id, { refreshSecretHash: hash(), cookieHash: null }, later(HOUR), at);
       ended = here.store.transaction((other) => other.sessions.endAll(known.id, 'ended-by-user', at, a.id));
-      await until('the other device waits', async () => {
-        const waiting = await here.sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-        return waiting.length > 0;
-      });
+      await someoneWaits();
       expect(await tx.sessions.endAll(known.id, 'password-changed', at, b.id)).toBe(2);
     });
     expect(await ended).toBe(1);
@@ -105,6 +131,70 @@ describe('verbs that meet on one account', () => {
       expect(outcomes).toEqual(['opened', 'opened']);
       expect(await here.sql`select from devices where token_hash = ${shown}`).toHaveLength(0);
     }
+  });
+
+  it('[V15.4.3] never wait for each other in a circle: two browsers that exchange their accounts, where sessions are counted', async () => {
+    const both = [await account(here.sql, at), await account(here.sql, at)] as const;
+    const jars = [hash(), hash()] as const;
+    for (const [index, { id }] of both.entries()) await here.store.transaction((tx) => tx.sessions.open(inJar(id, jars[index]), null));
+    const signIns = both.map(({ id, passwordHash }, index) => () => {
+      const begun = beginning(session(id, at), at, { most: 1, replaces: jars[1 - index] ?? null });
+      const more = { tried: tried(), rehashed: null, event: event('LOGIN_SUCCEEDED', at) };
+      return here.store.hot.openSession({ accountId: id, begun, seenPasswordHash: passwordHash, ...more });
+    });
+    const outcomes = await meeting(here, (tx) => tx`select from sessions where cookie_hash in ${tx(jars)} for update`, signIns);
+    expect(outcomes).toEqual(['opened', 'opened']);
+    expect(await here.sql`select from sessions where revoked_at is null`).toHaveLength(2);
+  });
+
+  it('[V15.4.3] never wait for each other in a circle: an account that is erased, and a refresh token of it that is reused', async () => {
+    const known = await account(here.sql, at);
+    const opening = await opened(known);
+    for (const counter of [0, 1]) await here.store.hot.rotate(use(opening, counter, later(counter)));
+    const reused = await whileErased(known.id, () => here.store.hot.rotate(use(opening, 0, later(100))));
+    expect(reused).toBeNull();
+  });
+
+  it('[V15.4.3] never wait for each other in a circle: an account that is erased, and a wrong password that its owner is told of', async () => {
+    const known = await account(here.sql, at);
+    const key = lane();
+    await here.store.transaction((tx) => tx.throttles.tryPassword(key, LOCKOUT, at));
+    const failed = event('LOGIN_FAILED', at, { accountId: known.id });
+    const told = { accountId: known.id, laneHash: key.identifierHash, mail: mail(at) };
+    await whileErased(
+      known.id,
+      () => here.store.hot.recordFailure([failed], told, key),
+      (tx) => tx`delete from login_throttles where identifier_hash = ${key.identifierHash}`,
+    );
+    expect(await here.sql`select from audit_events where id = ${failed.id}`).toHaveLength(1);
+    expect(await here.sql`select from outbox`).toHaveLength(0);
+  });
+
+  it('leave nothing behind of an account that is erased meanwhile: no ticket, no mail, and no error', async () => {
+    const known = await account(here.sql, at);
+    const code = { ...ticket(at, 'sms-code', HOUR), accountId: known.id, context: null };
+    await whileErased(known.id, () => here.store.transaction((tx) => tx.tickets.issue(code, at)));
+    const another = await account(here.sql, at);
+    await whileErased(another.id, () => here.store.transaction((tx) => tx.outbox.enqueue(another.id, mail(at), at)));
+    expect(await here.sql`select id from tickets union all select id from outbox`).toHaveLength(0);
+  });
+
+  it('[V15.4.3] never wait for each other in a circle: lanes that are cleared, and a sign-in that takes them', async () => {
+    // In the order of an index this network stands behind the lane of everywhere, in that of a sign-in before it.
+    const key = lane('fd00:0001:0000:0000::/64');
+    for (const network of [key.network, EVERYWHERE.network]) {
+      await here.store.transaction((tx) => tx.throttles.tryPassword({ ...key, network }, LOCKOUT, at));
+    }
+    let cleared: Promise<number> | undefined;
+    await here.sql.begin(async (tx) => {
+      const take = (network: string) =>
+        tx`update login_throttles set failures = failures + 1 where identifier_hash = ${key.identifierHash} and network = ${network}`;
+      await take(key.network);
+      cleared = here.store.transaction((other) => other.accounts.clearFailures([key.identifierHash]));
+      await someoneWaits();
+      await take(EVERYWHERE.network);
+    });
+    expect(await cleared).toBe(2);
   });
 
   it('[V15.4.3] never wait for each other in a circle: everything that an account can do, at once', { timeout: 30_000 }, async () => {
