@@ -88,6 +88,8 @@ export function mails({ courier, policy }: Needs<'courier' | 'policy'>) {
       notice('factor-enrolled', messages.factorEnrolledMessage(productName, method, recoveryUrl), at),
     factorRemoved: (method: string, at: Date) =>
       notice('factor-removed', messages.factorRemovedMessage(productName, method, recoveryUrl), at),
+    /** `factorRemoved`, of all at once and by those who run the service. */
+    allFactorsRemoved: (at: Date) => notice('factor-removed', messages.allFactorsRemovedMessage(productName, recoveryUrl), at),
     recoveryCodesMade: (at: Date) => notice('recovery-codes-made', messages.recoveryCodesMadeMessage(productName, recoveryUrl), at),
     recoveryCodeUsed: (left: number, at: Date) =>
       notice('recovery-code-used', messages.recoveryCodeUsedMessage(productName, left, recoveryUrl), at),

@@ -6,11 +6,10 @@ import type { AccountFilter, FoundAccount } from '#application/ports/accounts.ts
 import { daysInSeconds } from '#domain/lifetimes.ts';
 import { ROLES, type Role } from '#domain/roles.ts';
 import { searchPrefix } from '#domain/search-prefix.ts';
-import { loadConfig } from '../config.ts';
 import { type Output, UsageMistake } from './command.ts';
 import { progressBar } from './progress.ts';
 import { CONNECTIONS } from './with-database.ts';
-import { COMMAND_LINE, type CommandServices, withServices } from './with-services.ts';
+import { COMMAND_LINE, type CommandServices, commandConfig, withServices } from './with-services.ts';
 
 export const FORCE_RESET_USAGE =
   'latchkey users force-reset --all | --query PREFIX | --role ROLE | --ids FILE [--dry-run] [--mails-per-minute N] [--since TIME] [--json]';
@@ -47,9 +46,7 @@ export async function forceReset(args: string[], out: Output): Promise<number> {
   const since = values.since === undefined ? new Date(now.getTime() - daysInSeconds(7) * 1000) : new Date(values.since);
   if (Number.isNaN(since.getTime()) || since > now) throw new UsageMistake('--since is a time that has been, as 2026-01-31T10:00:00Z.');
   const isRehearsal = values['dry-run'] ?? false;
-  const config = loadConfig({ ...process.env, NODE_ENV: undefined });
-  if (config.DATABASE_URL && !config.SECRET_KEY && !isRehearsal)
-    throw new Error('SECRET_KEY is not set: the service could not read the mails. Give the settings that the service runs with.');
+  const config = commandConfig({ isMailing: !isRehearsal });
 
   const run = randomUUIDv7();
   const counts: Record<ForcedFate, number> = { forced: 0, 'forced-before': 0, 'no-password': 0, 'not-there': 0 };

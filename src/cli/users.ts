@@ -10,19 +10,21 @@ import { EXPORT_HELP, EXPORT_USAGE, exportUsers } from './users-export.ts';
 import { FORCE_RESET_HELP, FORCE_RESET_USAGE, forceReset } from './users-force-reset.ts';
 import { IMPORT_HELP, IMPORT_USAGE, importUsers } from './users-import.ts';
 import { MIGRATION_HELP, MIGRATION_USAGE, migration, unlink } from './users-migration.ts';
+import { REMOVE_FACTORS_HELP, REMOVE_FACTORS_USAGE, removeFactorsOf } from './users-remove-factors.ts';
 import { COMMAND_LINE, withServices } from './with-services.ts';
 
 const MOST_LISTED = 1000;
 
 /** Accounts, past HTTP: for whoever holds the database's credentials anyway. */
 export const users: Command = {
-  summary: 'make, list, import and export users, force new passwords; how far a migration is',
+  summary: 'make, list, import and export users, force new passwords, remove lost second factors; how far a migration is',
   help: `Usage: latchkey users create --email E [--role ROLE]... [--verified] [--password-stdin]
        latchkey users list [--role ROLE] [--status active|suspended|deleted] [--query PREFIX] [--json]
        ${IMPORT_USAGE}
        ${EXPORT_USAGE}
        ${MIGRATION_USAGE}
        ${FORCE_RESET_USAGE}
+       ${REMOVE_FACTORS_USAGE}
 
 create  makes an account; roles are ${Object.keys(ROLES).join(', ')} (default: user). --verified: the address is known to be theirs.
         Without --password-stdin they set a password by mail ("forgotten password")
@@ -31,13 +33,15 @@ ${IMPORT_HELP}
 ${EXPORT_HELP}
 ${MIGRATION_HELP}
 ${FORCE_RESET_HELP}
+${REMOVE_FACTORS_HELP}
 
 Examples:
   latchkey users create --email ada@example.com --role admin --verified
   head -c 24 /dev/urandom | base64 | latchkey users create --email ada@example.com --role staff --verified --password-stdin
   latchkey users list --role admin --json | jq -r '.[].email'
   latchkey users import users.ndjson --dry-run
-  latchkey users force-reset --all --dry-run`,
+  latchkey users force-reset --all --dry-run
+  latchkey users remove-factors --email ada@example.com`,
 
   async run(args, out) {
     const [verb, ...rest] = args;
@@ -48,6 +52,7 @@ Examples:
     if (verb === 'migration') return await migration(rest, out);
     if (verb === 'unlink') return await unlink(rest, out);
     if (verb === 'force-reset') return await forceReset(rest, out);
+    if (verb === 'remove-factors') return await removeFactorsOf(rest, out);
     throw new UsageMistake(verb === undefined ? 'Say what to do with the users.' : `users cannot "${verb}".`);
   },
 };

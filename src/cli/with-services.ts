@@ -7,7 +7,7 @@ import { secrets } from '#infrastructure/crypto/secrets.ts';
 import { sealingCourier } from '#infrastructure/delivery/courier.ts';
 import { generatedSecret } from '#infrastructure/embedded/generated-secret.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
-import { loadConfig } from '../config.ts';
+import { type Config, loadConfig } from '../config.ts';
 import type { Output } from './command.ts';
 import { withDatabase } from './with-database.ts';
 
@@ -16,9 +16,20 @@ export type CommandServices = Needs<'store' | 'secrets' | 'courier' | 'clock' | 
 /** Who acts, in audit events: somebody at the command line of this machine. */
 export const COMMAND_LINE = localClient('command-line', { ip: '127.0.0.1', userAgent: 'latchkey' });
 
+/**
+ * The settings, without what production asks of a service.
+ * @param isMailing whether the command writes mails, which the service must be able to read
+ */
+export function commandConfig({ isMailing }: { isMailing: boolean }): Config {
+  const config = loadConfig({ ...process.env, NODE_ENV: undefined });
+  if (isMailing && config.DATABASE_URL && !config.SECRET_KEY)
+    throw new Error('SECRET_KEY is not set: the service could not read the mails. Give the settings that the service runs with.');
+  return config;
+}
+
 /** What a command needs of the service, on DATABASE_URL or the embedded database; closed when `work` is done. */
 export async function withServices<T>(out: Output, work: (services: CommandServices) => Promise<T>): Promise<T> {
-  const config = loadConfig({ ...process.env, NODE_ENV: undefined }); // what production asks of a service is not asked here
+  const config = commandConfig({ isMailing: false });
   return await withDatabase(config, out.complain, async (database) => {
     const secretKey = config.SECRET_KEY ? Buffer.from(config.SECRET_KEY.reveal()) : generatedSecret(config.DATA_DIR, 'secret-key');
     const keys = deriveKeys(secretKey);

@@ -62,6 +62,10 @@ export const AUDIT_EVENTS = {
   FACTOR_ENROLLED: { risk: 20, tells: 'An authenticator was added (details.method)' },
   FACTOR_ENROLMENT_FAILED: { risk: 10, tells: 'A new authenticator was not proved (details.method)' },
   FACTOR_REMOVED: { risk: 40, tells: 'An authenticator was removed (details.method)' },
+  ALL_FACTORS_REMOVED: {
+    risk: 60,
+    tells: 'The command line took every authenticator away; all sessions ended, the password stays (details.methods, details.ended)',
+  },
   RECOVERY_CODES_MADE: { risk: 20, tells: 'A new set of recovery codes was made; the set before is dead' },
   RECOVERY_CODE_USED: { risk: 40, tells: 'A recovery code stood in for a second factor (details.left)' },
   SMS_CODE_SENT: { risk: 0, tells: 'A code was sent to the phone (details.prefix)' },

@@ -181,6 +181,19 @@ export function factorRemovedMessage(product: string, method: string, recoveryUr
   });
 }
 
+export function allFactorsRemovedMessage(product: string, recoveryUrl: string): Letter {
+  return message(product, `Every second factor was removed at ${product}`, {
+    heading: 'Every second factor was removed',
+    lines: [
+      'Those who run this service removed whatever your account was protected by beside its password: authenticator apps, phones, ' +
+        'passkeys and recovery codes. Every session was ended.',
+      'Sign in with your password, and enrol a second factor again: until then the password alone opens your account.',
+    ],
+    action: { label: 'You did not ask for it, or have no password? Set a new one', url: recoveryUrl },
+    closing: 'If you did not ask for it, tell those who run this service: somebody may have asked in your name.',
+  });
+}
+
 export function recoveryCodesMadeMessage(product: string, recoveryUrl: string): Letter {
   return message(product, `New recovery codes at ${product}`, {
     heading: 'New recovery codes were made',

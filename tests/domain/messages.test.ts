@@ -17,6 +17,7 @@ const ALL: [string, (product: string, url: string) => Letter][] = [
   ['refreshTokenReused', messages.refreshTokenReusedMessage],
   ['factorEnrolled', (product, url) => messages.factorEnrolledMessage(product, 'totp', url)],
   ['factorRemoved', (product, url) => messages.factorRemovedMessage(product, 'webauthn', url)],
+  ['allFactorsRemoved', messages.allFactorsRemovedMessage],
   ['recoveryCodesMade', messages.recoveryCodesMadeMessage],
   ['recoveryCodeUsed', (product, url) => messages.recoveryCodeUsedMessage(product, 2, url)],
   ['secondFactorLocked', messages.secondFactorLockedMessage],

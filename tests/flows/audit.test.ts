@@ -43,6 +43,7 @@ const WITHOUT_REQUEST = [
   'MIGRATION_UNDONE',
   'IDENTITY_UNLINKED',
   'PASSWORD_RESET_FORCED', // users-force-reset
+  'ALL_FACTORS_REMOVED', // users-remove-factors
 ] as const;
 
 const someUser = async () => `/api/admin/users/${(await signedInPerson(service)).id}`;

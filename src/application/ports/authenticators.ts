@@ -21,5 +21,8 @@ export type Passkey = PasskeyDescriptor & {
   flaggedAt: Date | null;
 };
 
+/** What was taken away: passkeys and recovery codes by number, without the codes that were used. */
+export type RemovedAuthenticators = { totp: boolean; phone: boolean; passkeys: number; recoveryCodes: number };
+
 /** What is enrolled, as its owner sees it. */
 export type Authenticators = { totp: Totp | null; phone: Phone | null; passkeys: Passkey[]; recoveryCodesLeft: number };

@@ -15,7 +15,7 @@ import type {
   NewAccount,
   PendingRegistration,
 } from './accounts.ts';
-import type { Authenticators, Passkey, Phone, Totp } from './authenticators.ts';
+import type { Authenticators, Passkey, Phone, RemovedAuthenticators, Totp } from './authenticators.ts';
 import type { DeviceNote, DeviceSighting } from './devices.ts';
 import type { Holdings } from './holdings.ts';
 import type { HotPaths, PasswordTry, SignInSignals } from './hot-paths.ts';
@@ -221,6 +221,8 @@ export interface Writes extends Reads {
     removePasskey(accountId: string, id: string): Promise<void>;
     /** Removes what was enrolled, linked or proved at this instant or later, and what was begun and not finished. */
     removeSince(accountId: string, since: Date): Promise<void>;
+    /** Removes whatever is enrolled, recovery codes and what was begun and not finished too. A link to another provider stays. */
+    removeAll(accountId: string): Promise<RemovedAuthenticators>;
   } & Reads['authenticators'];
   accounts: {
     /**

@@ -93,5 +93,16 @@ export function authenticatorWrites(sql: Handle, reads: Reads['authenticators'])
       await sql`delete from federated_identities where account_id = ${accountId} and linked_at >= ${since}`;
       await sql`delete from recovery_codes where account_id = ${accountId} and created_at >= ${since}`;
     },
+    async removeAll(accountId) {
+      const [row] = await sql<{ apps: number; phones: number; passkeys: number; codes: number }[]>`
+        with apps as (delete from totp_authenticators where account_id = ${accountId} returning activated_at),
+          numbers as (delete from phones where account_id = ${accountId} returning account_id),
+          keys as (delete from passkeys where account_id = ${accountId} returning id),
+          codes as (delete from recovery_codes where account_id = ${accountId} returning used_at)
+        select (select count(activated_at) from apps)::int as apps, (select count(*) from numbers)::int as phones,
+          (select count(*) from keys)::int as passkeys, (select count(*) from codes where used_at is null)::int as codes`;
+      const { apps = 0, phones = 0, passkeys = 0, codes = 0 } = row ?? {};
+      return { totp: apps > 0, phone: phones > 0, passkeys, recoveryCodes: codes };
+    },
   };
 }

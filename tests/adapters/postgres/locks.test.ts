@@ -180,9 +180,9 @@ describe('verbs that meet on one account', () => {
   });
 
   it('[V15.4.3] never wait for each other in a circle: lanes that are cleared, and a sign-in that takes them', async () => {
-    // In the order of an index this network stands behind the lane of everywhere, in that of a sign-in before it.
+    // In the order of an index, and in that of the rows, this network stands behind the lane of everywhere; for a sign-in before it.
     const key = lane('fd00:0001:0000:0000::/64');
-    for (const network of [key.network, EVERYWHERE.network]) {
+    for (const network of [EVERYWHERE.network, key.network]) {
       await here.store.transaction((tx) => tx.throttles.tryPassword({ ...key, network }, LOCKOUT, at));
     }
     let cleared: Promise<number> | undefined;
