@@ -138,8 +138,8 @@ describe('verbs that meet on one account', () => {
     const jars = [hash(), hash()] as const;
     for (const [index, { id }] of both.entries()) await here.store.transaction((tx) => tx.sessions.open(inJar(id, jars[index]), null));
     const signIns = both.map(({ id, passwordHash }, index) => () => {
-      const begun = beginning(session(id, at), at, { most: 1, replaces: jars[1 - index] ?? null });
-      const more = { tried: tried(), rehashed: null, event: event('LOGIN_SUCCEEDED', at) };
+      const begun = beginning(session(id, later(1)), later(1), { most: 1, replaces: jars[1 - index] ?? null });
+      const more = { tried: tried(), rehashed: null, event: event('LOGIN_SUCCEEDED', later(1)) };
       return here.store.hot.openSession({ accountId: id, begun, seenPasswordHash: passwordHash, ...more });
     });
     const outcomes = await meeting(here, (tx) => tx`select from sessions where cookie_hash in ${tx(jars)} for update`, signIns);
