@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { expectProblem, tally, visible } from '#tests/support/api.ts';
-import { DAY, MINUTE } from '#tests/support/clock.ts';
+import { clockBehind, DAY, MINUTE } from '#tests/support/clock.ts';
 import { askedForEmail, movedPerson } from '#tests/support/email-changes.ts';
 import { heldUp } from '#tests/support/held-up.ts';
 import { newEmail, newUsername, PASSWORD, type SignedIn, signedInPerson, signIn, tryLogin } from '#tests/support/people.ts';
@@ -8,7 +8,7 @@ import { assertionOf, enrolPasskey, enrolPhone, personWithTotp, signInWithTotp }
 import { startService, type TestService } from '#tests/support/service.ts';
 import { until } from '#tests/support/until.ts';
 
-const service = await startService();
+const service = await startService({ clock: clockBehind(1000) });
 const { clock, sql, mail } = service;
 const api = service.api();
 afterAll(service.stop);
@@ -302,7 +302,7 @@ describe('ACCOUNT_DELETION_GRACE_DAYS=0', () => {
   it.each(['0', '2'])(
     'does not shake off whoever can still take the account back: with %s days it waits for the last link',
     async (days) => {
-      const hasty = await startService({ settings: { ACCOUNT_DELETION_GRACE_DAYS: days } });
+      const hasty = await startService({ settings: { ACCOUNT_DELETION_GRACE_DAYS: days }, clock: clockBehind(30) });
       try {
         const person = await movedPerson(hasty, await signedInPerson(hasty));
         hasty.clock.advance(4 * DAY);
@@ -324,7 +324,7 @@ describe('ACCOUNT_DELETION_GRACE_DAYS=0', () => {
   );
 
   it('erases then, when nobody has come', async () => {
-    const hasty = await startService({ settings: { ACCOUNT_DELETION_GRACE_DAYS: '0' } });
+    const hasty = await startService({ settings: { ACCOUNT_DELETION_GRACE_DAYS: '0' }, clock: clockBehind(30) });
     try {
       const person = await movedPerson(hasty, await signedInPerson(hasty));
       await remove(person, hasty.api());

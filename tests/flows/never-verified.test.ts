@@ -11,7 +11,7 @@ import { openDatabase } from '#infrastructure/postgres/database.ts';
 import { postgresStore } from '#infrastructure/postgres/store.ts';
 import { expectProblem } from '#tests/support/api.ts';
 import { runLatchkey } from '#tests/support/cli.ts';
-import { DAY, HOUR, MINUTE } from '#tests/support/clock.ts';
+import { clockBehind, DAY, HOUR, MINUTE } from '#tests/support/clock.ts';
 import { heldUp } from '#tests/support/held-up.ts';
 import { newEmail, OTHER_PASSWORD, PASSWORD, type Person, registeredPerson, tryLogin } from '#tests/support/people.ts';
 import { startService } from '#tests/support/service.ts';
@@ -19,7 +19,7 @@ import { until } from '#tests/support/until.ts';
 
 /** Accounts that somebody registered and nobody verified. */
 
-const service = await startService();
+const service = await startService({ clock: clockBehind(5000) });
 const { clock, sql, mail } = service;
 const { policy } = service.config;
 const api = service.api();

@@ -13,6 +13,11 @@ export function testClock(start: Date = new Date()): TestClock {
   };
 }
 
+/**
+ * A clock that a test can move on by so many days and is still behind the database's: an account is erased when both say that it is due.
+ */
+export const clockBehind = (days: number): TestClock => testClock(new Date(Date.now() - days * DAY * 1000));
+
 export const MINUTE = 60;
 export const HOUR = 60 * MINUTE;
 export const DAY = 24 * HOUR;

@@ -17,9 +17,11 @@ type ProfileRow = AccountRow & {
 export function accountChanges(sql: Handle): AccountChanges {
   /** Nobody has ever signed in to it, and nobody was given anything by it. */
   const unproved = () => sql`(email_verified_at is null and status = 'active' and roles = '{user}')`;
+  /** What is erased is gone for good: it is due when the worker's clock and the database's both say so, since either may be wrong. */
+  const byBothClocks = (at: Date) => sql`least(${at}::timestamptz, now())`;
   /** An aggregate, because it is asked account by account: an `exists` PostgreSQL may turn around, and read all open tickets for one. */
   const hasOpenTicket = (accountId: Fragment, at: Date) => sql`
-    select bool_or(t.used_at is null and t.expires_at > ${at}) as is_open from tickets t where t.account_id = ${accountId}`;
+    select bool_or(t.used_at is null and t.expires_at > ${byBothClocks(at)}) as is_open from tickets t where t.account_id = ${accountId}`;
   return {
     async changeProfile(accountId, { username, displayName }, at) {
       const name = username?.canonical ?? null;
@@ -83,7 +85,8 @@ export function accountChanges(sql: Handle): AccountChanges {
 
     async claimDueForErasure(at, passedOver) {
       const [row] = await sql<AccountRow[]>`
-        select ${accountColumns(sql)} from accounts a where a.erase_at <= ${at} and a.id <> all(${arrayOf(passedOver)}::text::uuid[])
+        select ${accountColumns(sql)} from accounts a
+        where a.erase_at <= ${byBothClocks(at)} and a.id <> all(${arrayOf(passedOver)}::text::uuid[])
         order by a.erase_at limit 1 for update skip locked`;
       return row ? accountOf(row) : null;
     },
@@ -94,8 +97,8 @@ export function accountChanges(sql: Handle): AccountChanges {
         // `not in`: told that they are active, PostgreSQL reads the index of all active ones too, until it has analyzed the table.
         const [row] = await sql<AccountRow[]>`
           select ${accountColumns(sql)} from accounts a
-          where a.verify_by <= ${at} and a.email_verified_at is null and a.status not in ('suspended', 'deleted') and a.roles = '{user}'
-            and a.id <> all(${arrayOf(passed)}::text::uuid[]) and (${hasOpenTicket(sql`a.id`, at)}) is not true
+          where a.verify_by <= ${byBothClocks(at)} and a.email_verified_at is null and a.status not in ('suspended', 'deleted')
+            and a.roles = '{user}' and a.id <> all(${arrayOf(passed)}::text::uuid[]) and (${hasOpenTicket(sql`a.id`, at)}) is not true
           order by a.verify_by limit 1 for update skip locked`;
         if (!row) return null;
         // The row was looked at under its lock, its tickets before that: one that was issued in between is seen only now. From here on
