@@ -55,7 +55,9 @@ export function administerUsers(needs: Needs<'store' | 'secrets' | 'courier' | '
       const change = async (tx: Writes, { actor, target }: Acting) => {
         const { status = target.status, displayName = target.displayName } = changes;
         const username = changes.username === undefined ? target.username : (changes.username?.given ?? null);
-        const isProfile = displayName !== target.displayName || username !== target.username;
+        // Which of the names, never to what or from what: an event outlives the account, and nobody may change it then (docs/adr/0012).
+        const names = { username: username !== target.username, display_name: displayName !== target.displayName };
+        const isProfile = names.username || names.display_name;
         if (isProfile && !permissionsOf(actor.roles).includes('users:write')) {
           return await deny(needs, tx, caller, { permission: 'users:write', reason: 'no-permission', targetId: id }, client, at);
         }
@@ -67,11 +69,7 @@ export function administerUsers(needs: Needs<'store' | 'secrets' | 'courier' | '
         const changed = await tx.accounts.change(id, changes, at);
         if (changed === 'username-taken') return refuse('username-taken');
         if (changed === null) return refuse('not-found');
-        if (isProfile) {
-          const before = { display_name: target.displayName, username: target.username };
-          const profile = { before, after: { display_name: displayName, username } };
-          await tx.audit.record(administrativeEvent(needs, 'USER_CHANGED', caller, id, profile, client, at));
-        }
+        if (isProfile) await tx.audit.record(administrativeEvent(needs, 'USER_CHANGED', caller, id, names, client, at));
         if (isStatus) {
           const sessions = status === 'suspended' ? await endAccess(tx, id, 'suspended', at) : 0;
           const states = { before: { status: target.status }, after: { status, sessions_ended: sessions } };

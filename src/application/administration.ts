@@ -15,6 +15,8 @@ export type ActingRefusal = Refusal<
 /** Who changes an account and whose it is, as they are under their locks. */
 export type Acting = { actor: Account; target: Account };
 type Values = Readonly<Record<string, Detail>>;
+/** What it was and is; of names only which of them changed, because the trail keeps nothing of a person who is erased. */
+type Change = { before: Values | null; after: Values | null } | Readonly<Record<'username' | 'display_name', boolean>>;
 
 /** The event of a change by somebody who administers: about its target, with who did it from which session. */
 export function administrativeEvent(
@@ -22,7 +24,7 @@ export function administrativeEvent(
   type: AuditEventType,
   { account, session }: Caller,
   targetId: string | null,
-  change: { before: Values | null; after: Values | null },
+  change: Change,
   client: Client,
   at: Date,
 ): AuditEvent {

@@ -75,7 +75,10 @@ export const AUDIT_EVENTS = {
   PASSKEY_COUNTER_REGRESSED: { risk: 80, tells: 'A passkey counted backwards: its key may have been copied' },
   ADMIN_BOOTSTRAPPED: { risk: 60, tells: 'The account of BOOTSTRAP_ADMIN_EMAIL became the first admin (details.before, details.after)' },
   USER_MADE: { risk: 40, tells: 'An account was made on the command line (details.after)' },
-  USER_CHANGED: { risk: 20, tells: "Somebody who administers changed a user's profile (details.before, details.after)" },
+  USER_CHANGED: {
+    risk: 20,
+    tells: 'Somebody who administers changed the user name or the display name of a user (details: which of them)',
+  },
   USER_SUSPENDED: { risk: 50, tells: 'A user was suspended; all sessions ended (details.before, details.after)' },
   USER_RESTORED: { risk: 30, tells: 'A suspended user may sign in again (details.before, details.after)' },
   USER_ROLES_CHANGED: { risk: 60, tells: 'The roles of a user were changed (details.before, details.after)' },

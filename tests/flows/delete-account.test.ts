@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
+import { holderOf } from '#tests/support/admins.ts';
 import { expectProblem, tally, visible } from '#tests/support/api.ts';
 import { clockBehind, DAY, MINUTE } from '#tests/support/clock.ts';
 import { askedForEmail, movedPerson } from '#tests/support/email-changes.ts';
@@ -191,6 +192,10 @@ describe('after the grace', () => {
     const phone = '+1 415 555 2681';
     const person = await enrolPasskey(service, await enrolPhone(service, await signedInPerson(service), phone));
     await api.request('PATCH', '/api/auth/me', { body: { display_name: 'Ada of the Canaries' }, token: person.accessToken });
+    const admin = await holderOf(service, 'admin');
+    const [given, shown] = [newUsername(), 'Ada by an Administrator'];
+    for (const body of [{ username: given, display_name: shown }, { display_name: null }])
+      expect(await api.patch(`/api/admin/users/${person.id}`, body, admin.accessToken)).toMatchObject({ status: 200 });
     const { newAddress } = await askedForEmail(service, person);
     for (let time = 0; time < 3; time++) await tryLogin(api, { ...person, password: 'wrong horse battery' });
     await remove(person);
@@ -206,13 +211,15 @@ describe('after the grace', () => {
     expect(await exists(person.id)).toBe(false);
     expect(await throttles()).toBeLessThan(counted);
 
-    const personal = [person.email, newAddress, person.username, 'Ada of the Canaries', phone.replace(/[^+\d]/g, '')];
+    const personal = [person.email, newAddress, person.username, given, 'Ada of the Canaries', shown, phone.replace(/[^+\d]/g, '')];
     const rows = await everything(service);
     expect(rows.filter(({ row }) => personal.some((text) => row.includes(text)))).toEqual([]);
     const left = rows.filter(({ row }) => row.includes(person.id));
     expect(new Set(left.map(({ table }) => table))).toEqual(new Set(['audit_events']));
     const types = (await sql`select type from audit_events where account_id = ${person.id}`).map(({ type }) => type);
-    expect(types).toEqual(expect.arrayContaining(['ACCOUNT_REGISTERED', 'LOGIN_SUCCEEDED', 'ACCOUNT_DELETED', 'ACCOUNT_ERASED']));
+    expect(types).toEqual(
+      expect.arrayContaining(['ACCOUNT_REGISTERED', 'LOGIN_SUCCEEDED', 'ACCOUNT_DELETED', 'USER_CHANGED', 'ACCOUNT_ERASED']),
+    );
   });
 
   it('the address and the name are free, for an account that has nothing to do with the one before', async () => {
