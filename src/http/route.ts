@@ -100,7 +100,7 @@ export type RouteDefinition<
   body?: Body;
   params?: Params;
   query?: Query;
-  /** Answers blocked addresses too: what probes ask, and what verifies tokens of others. */
+  /** Answers blocked addresses, and floods: what probes ask, what verifies tokens of others, and what tests ask until a mail is there. */
   neverBlocked?: true;
   /** Takes its body as application/x-www-form-urlencoded too, as OAuth has it. */
   takesForm?: true;

@@ -30,6 +30,7 @@ export function mailboxRoute(mailbox: MailboxView, productName: string): Route {
     summary: 'Mail and SMS that were kept instead of sent',
     description: 'A page for people; JSON with `Accept: application/json`. Newest first. Never in production.',
     access: 'public',
+    neverBlocked: true,
     problems: [],
     responses: { 200: { description: 'The messages', schema: Messages } },
     async handler({ accept }) {
