@@ -21,7 +21,7 @@ export type SmsTicket = {
 
 /**
  * Sends a code by SMS. Tries made on the code before count against this one while that one lived. What may be sent is capped by
- * account, number (which any number of accounts may share), range of numbers and in all (bill fraud); enrolments have caps of their own, so that whoever enrols strangers'
+ * account, number, range of numbers and in all (bill fraud); enrolments have caps of their own, so that whoever enrols strangers'
  * numbers keeps nobody from signing in. Those caps fill up again and are lost with Redis; what a day may cost is counted in the
  * database besides, with the message itself.
  * @throws DependencyDown when the limiter does not answer (fail closed)
@@ -35,7 +35,7 @@ export function sendSmsCode(needs: Needs<'store' | 'secrets' | 'courier' | 'poli
     if (await store.transaction(async (tx) => (await tx.tickets.triesOf(accountId, purpose, at)) >= SMS_CODE_TRIES)) return tooMany;
     const caps: [RateLimitName, string][] = [
       ['sms-number', `account:${accountId}`],
-      ['sms-number', `number:${number}`],
+      ...(purpose === 'sms-enrolment' ? [['sms-number', `number:${number}`] satisfies [RateLimitName, string]] : []),
       ['sms-prefix', `range:${phonePrefix(number)}`],
       ['sms-total', 'all'],
     ];

@@ -25,7 +25,7 @@ export const RATE_LIMIT_SETTINGS = {
     default: '3/hour',
   },
   RATE_LIMIT_MFA: { describe: 'second factors tried from one network', schema: rate, default: '10/minute' },
-  RATE_LIMIT_SMS_NUMBER: { describe: 'codes sent to one account, and to one number', schema: rate, default: '5/hour' },
+  RATE_LIMIT_SMS_NUMBER: { describe: 'codes sent to one account, and at enrolment to one number', schema: rate, default: '5/hour' },
   RATE_LIMIT_SMS_PREFIX: {
     describe: 'codes sent to numbers that differ in the last digits only (bill fraud)',
     schema: rate,

@@ -504,21 +504,6 @@ describe('what codes cost', () => {
     expectProblem(await disable(person, client), 'conflict'); // the last one, and one is required
     expect(await numberOf(person, capped.sql)).toEqual(['+4915123456789']);
   });
-
-  it('[V6.6.3] is sent to one phone no oftener for being on many accounts; enrolments take none of it', async () => {
-    const person = await personWithPhone();
-    const people: SignedIn[] = [person];
-    for (let i = 0; i < 5; i++) people.push(await enrolPhone(service, await signedInPerson(service), person.number));
-    const client = (await other(beside({ RATE_LIMIT_SMS_NUMBER: '3/hour', RATE_LIMIT_SMS_PREFIX: PLENTY }))).api();
-    const answers = await Promise.all(
-      people.flatMap((one) => [preAuthOf(client, one).then((preAuth) => sendCode(preAuth, client)), sendStepUpCode(one, client)]),
-    );
-    expect(tally(answers)).toEqual({ '202': 3, 'rate-limited': 9 });
-    expect(await setUp(await signedInPerson(service), person.number, client)).toMatchObject({ status: 202 });
-    // Who waits can still use another method, and another phone gets its codes.
-    tokensOf(await verifyMfa(client, await preAuthOf(client, person), 'recovery_code', person.recoveryCodes[0] ?? ''));
-    expect(await sendStepUpCode(await personWithPhone(), client)).toMatchObject({ status: 202 });
-  });
 });
 
 describe('what a day may cost', () => {
