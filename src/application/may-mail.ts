@@ -1,4 +1,3 @@
-import { mailboxOf } from '#domain/email.ts';
 import type { Refusal } from '#domain/problems.ts';
 import type { Allowance, Bucket, Needs } from './ports/services.ts';
 
@@ -6,8 +5,8 @@ type MailKind = 'reset-mail' | 'mail';
 
 /**
  * Draws the limits of the request, and whether this address may get another mail that a stranger can ask for: as many as
- * RATE_LIMIT_PASSWORD_RESET allows, so that nobody's mailbox is flooded (ASVS 2.4.1, T22). Counted by mailbox, whatever
- * subaddress is asked for, with an account or without; who had enough of them shows in no answer. Links that reset a password count by themselves: who registers somebody's address
+ * RATE_LIMIT_PASSWORD_RESET allows, so that nobody's mailbox is flooded (ASVS 2.4.1, T22). Counted by recipient, with an account or
+ * without; who had enough of them shows in no answer. Links that reset a password count by themselves: who registers somebody's address
  * again and again must not keep them from their account.
  * @throws DependencyDown when the limiter does not answer (fail closed)
  */
@@ -21,7 +20,7 @@ export async function mayMail(
   return refusal ?? also.allowed;
 }
 
-/** The bucket of the mails of a kind to the mailbox behind an address. */
+/** The bucket of the mails of a kind to an address. */
 export function mailbox(secrets: Needs<'secrets'>['secrets'], canonicalEmail: string, kind: MailKind): Bucket {
-  return { limit: 'password-reset', key: `${kind}:${secrets.identifierHash(mailboxOf(canonicalEmail)).toString('base64url')}` };
+  return { limit: 'password-reset', key: `${kind}:${secrets.identifierHash(canonicalEmail).toString('base64url')}` };
 }

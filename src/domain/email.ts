@@ -4,7 +4,6 @@ export type Email = { given: string; canonical: string };
 const MAX_LENGTH = 254; // RFC 5321 4.5.3.1.3, less the angle brackets
 const LOCAL_PART = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/; // RFC 5322 dot-atom
 const DOMAIN = /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$/;
-const GMAIL: ReadonlySet<string> = new Set(['gmail.com', 'googlemail.com']);
 
 /**
  * Parses one address. The local part is ASCII: look-alikes that case-fold to ASCII (the Kelvin sign, fullwidth letters)
@@ -20,19 +19,6 @@ export function parseEmail(input: string): Email | undefined {
   const domain = asciiDomain(input.slice(at + 1));
   if (domain === undefined) return undefined;
   return { given: `${local}@${domain}`, canonical: `${local.toLowerCase()}@${domain}` };
-}
-
-/**
- * The mailbox that mail to an address arrives in, as far as the address shows: without a subaddress (`+...`, RFC 5233), and at Gmail
- * without dots, under either of its two domains. For counting mails alone, never for who somebody is: elsewhere `ada+x` may be another
- * person than `ada`, who then share what is counted. An address that is nothing but a subaddress stays as it is.
- */
-export function mailboxOf(canonicalEmail: string): string {
-  const at = canonicalEmail.lastIndexOf('@');
-  const [user = ''] = canonicalEmail.slice(0, at).split('+', 1);
-  if (user === '') return canonicalEmail;
-  const domain = canonicalEmail.slice(at + 1);
-  return GMAIL.has(domain) ? `${user.replaceAll('.', '')}@gmail.com` : `${user}@${domain}`;
 }
 
 function asciiDomain(domain: string): string | undefined {

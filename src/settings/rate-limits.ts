@@ -20,7 +20,7 @@ export const RATE_LIMIT_SETTINGS = {
   RATE_LIMIT_LOGIN: { describe: 'sign-ins of one network', schema: rate, default: '5/minute' },
   RATE_LIMIT_REGISTER: { describe: 'registrations of one network', schema: rate, default: '3/minute' },
   RATE_LIMIT_PASSWORD_RESET: {
-    describe: 'reset links of one network, and mails to one mailbox that strangers can ask for',
+    describe: 'reset links of one network, and mails to one address that strangers can ask for',
     schema: rate,
     default: '3/hour',
   },

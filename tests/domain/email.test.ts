@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { mailboxOf, parseEmail } from '#domain/email.ts';
+import { parseEmail } from '#domain/email.ts';
 
 describe('an e-mail address', () => {
   it.each([
@@ -74,48 +74,6 @@ describe('an e-mail address', () => {
         },
       ),
       { numRuns: 500 },
-    );
-  });
-});
-
-describe('the mailbox behind an address', () => {
-  it.each([
-    ['ada@example.com', 'ada@example.com'],
-    ['ada+news@example.com', 'ada@example.com'],
-    ['ada+news+more@example.com', 'ada@example.com'],
-    ['ada+@example.com', 'ada@example.com'],
-    ['a.d.a+news@example.com', 'a.d.a@example.com'],
-    ['a.d.a@notgmail.com', 'a.d.a@notgmail.com'],
-    ['a.d.a@gmail.com.example.com', 'a.d.a@gmail.com.example.com'],
-    ['a.d.a@gmail.com', 'ada@gmail.com'],
-    ['a.d.a+n.e.w.s@googlemail.com', 'ada@gmail.com'],
-    ['+@example.com', '+@example.com'],
-    ['+news@example.com', '+news@example.com'],
-    ['+n.e.w.s@googlemail.com', '+n.e.w.s@googlemail.com'],
-  ])('of %s is %s', (address, mailbox) => {
-    expect(mailboxOf(address)).toBe(mailbox);
-  });
-
-  it('is the same for every subaddress, is an address, and is its own mailbox', () => {
-    const user = fc.stringMatching(/^[a-z0-9]{1,20}(\.[a-z0-9]{1,20})?$/);
-    const subaddress = fc.stringMatching(/^[a-z0-9+-]{0,20}$/);
-    fc.assert(
-      fc.property(user, subaddress, fc.constantFrom('example.com', 'gmail.com', 'googlemail.com'), (name, tag, domain) => {
-        const mailbox = mailboxOf(`${name}@${domain}`);
-        expect(mailboxOf(`${name}+${tag}@${domain}`)).toBe(mailbox);
-        expect(mailboxOf(mailbox)).toBe(mailbox);
-        expect(parseEmail(mailbox)?.canonical).toBe(mailbox);
-      }),
-    );
-  });
-
-  it('is never that of somebody who has neither the same letters nor the same domain', () => {
-    const [user, domain] = [fc.stringMatching(/^[a-z0-9]{1,20}$/), fc.constantFrom('example.com', 'example.org', 'gmail.com')];
-    fc.assert(
-      fc.property(user, domain, user, domain, (name, at, other, elsewhere) => {
-        const isSame = name === other && at === elsewhere;
-        expect(mailboxOf(`${name}+x@${at}`) === mailboxOf(`${other}+y@${elsewhere}`)).toBe(isSame);
-      }),
     );
   });
 });
