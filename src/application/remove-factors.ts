@@ -13,7 +13,7 @@ import { secondFactorLane } from './second-factor-throttle.ts';
 /** Enrolments and step-ups under way: what they would end in is taken away. `endAccess` ends the sign-ins. */
 const BEGUN = ['sms-enrolment', 'webauthn-registration', 'webauthn-authentication'] as const satisfies TicketPurpose[];
 
-/** `removed`: null when nothing was enrolled; then nothing else was done either. */
+/** `removed`: null when nothing was enrolled; then nothing but what was begun has ended. */
 export type FactorsRemoved = { accountId: string; email: string; removed: RemovedAuthenticators | null; ended: number };
 
 /**
@@ -34,11 +34,11 @@ export function removeFactors(needs: Needs<'store' | 'secrets' | 'courier' | 'cl
         return refuse('not-found', { detail: `Nobody has the address ${email.given}.` });
       const about = { accountId: account.id, email: account.email };
       const removed = await tx.authenticators.removeAll(account.id);
+      for (const purpose of BEGUN) await tx.tickets.cancelAll(account.id, purpose, at);
       const methods = methodsOf(removed);
       if (methods.length === 0) return { ...about, removed: null, ended: 0 };
 
       const ended = await endAccess(tx, account.id, 'factor-changed', at);
-      for (const purpose of BEGUN) await tx.tickets.cancelAll(account.id, purpose, at);
       await tx.accounts.clearFailures([secondFactorLane(secrets, account.id).identifierHash]);
       const details = { methods, passkeys: removed.passkeys, ended };
       await tx.audit.record(auditEvent(secrets, 'ALL_FACTORS_REMOVED', client, at, { accountId: account.id, details }));

@@ -28,7 +28,7 @@ export async function removeFactorsOf(args: string[], out: Output): Promise<numb
     const told = { id: accountId, email: address, totp, phone, passkeys, recovery_codes: recoveryCodes, sessions_ended: ended };
     out.print(JSON.stringify(told, null, 2));
   } else if (removed === null) {
-    out.print(`Nothing to remove: ${address} has no second factor. Nothing was changed.`);
+    out.print(`Nothing to remove: ${address} has no second factor; what was begun of one is over.`);
   } else {
     out.print(`Removed from ${address}: ${namesOf(removed).join(', ')}; ${counted(ended, 'session')} ended.`);
   }

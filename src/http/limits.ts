@@ -26,7 +26,7 @@ export type RequestLimits = Allowance & {
 };
 
 export type EdgeLimits = {
-  /** For what has no limit but that: pages, and the reference. @throws RefusalError rate-limited for a network that floods */
+  /** For what has no limit but that, and takes none from the API: pages, and the reference. @throws RefusalError rate-limited for a network that floods */
   refuseFlood(request: FastifyRequest): Promise<void>;
   /** @throws RefusalError rate-limited for a network that floods, before anything is asked */
   begin(request: FastifyRequest, reply: FastifyReply, route: LimitsOfRoute): Promise<RequestLimits>;
@@ -49,6 +49,7 @@ export async function installLimits(app: FastifyInstance, limiter: RateLimiter, 
     keyGenerator: (request) => networkOf(request.ip),
   });
   const watch = app.createRateLimit();
+  const watchPages = app.createRateLimit({ keyGenerator: (request) => `pages ${networkOf(request.ip)}` });
 
   // A wrong password or code has cost one token by now; it costs its network more before anybody hears that it was wrong.
   app.addHook('onSend', async (request, reply) => {
@@ -56,15 +57,15 @@ export async function installLimits(app: FastifyInstance, limiter: RateLimiter, 
     await limiter.charge({ limit: 'per-ip', key: networkOf(request.ip) }, FAILURE_COSTS);
   });
 
-  async function refuseFlood(request: FastifyRequest) {
-    const seen = await watch(request);
+  const refuseFlood = async (request: FastifyRequest, watched = watch) => {
+    const seen = await watched(request);
     if (seen.isAllowed || !seen.isExceeded) return;
     const reading = { ...readingOf('per-ip', perIp, 0), retryAfterSeconds: Math.max(1, seen.ttlInSeconds) };
     throw new RefusalError(refuse('rate-limited', { retryAfterSeconds: reading.retryAfterSeconds }), limitHeaders([reading]));
-  }
+  };
 
   return {
-    refuseFlood,
+    refuseFlood: (request) => refuseFlood(request, watchPages),
     async begin(request, reply, route) {
       await refuseFlood(request);
       return requestLimits(limiter, reply, networkOf(request.ip), route);

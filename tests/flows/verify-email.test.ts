@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { expectProblem, tally } from '#tests/support/api.ts';
-import { HOUR, MINUTE } from '#tests/support/clock.ts';
+import { DAY, HOUR, MINUTE } from '#tests/support/clock.ts';
 import { newEmail, newUsername, OTHER_PASSWORD, PASSWORD, registeredPerson, tryLogin } from '#tests/support/people.ts';
 import { startService } from '#tests/support/service.ts';
 
@@ -85,6 +85,16 @@ describe('an address that several people registered before its owner verified it
     expect(await tryLogin(api, { email, password: PASSWORD })).toMatchObject({ status: 200 });
   });
 
+  it('gets no password by a link that is sent again, though the others ended long ago', async () => {
+    const email = newEmail();
+    await api.post('/api/auth/register', { email, password: OTHER_PASSWORD });
+    await api.post('/api/auth/register', { email, password: PASSWORD });
+    clock.advance(3 * DAY);
+    await api.post('/api/auth/resend-verification', { email });
+    expect(await verify(await mail.token(email, 'verify-email'))).toMatchObject({ status: 200 });
+    for (const password of [OTHER_PASSWORD, PASSWORD]) expectProblem(await tryLogin(api, { email, password }), 'invalid-credentials');
+  });
+
   it('does not take a name over that somebody else has got meanwhile', async () => {
     const email = newEmail();
     const username = newUsername();
@@ -118,6 +128,20 @@ describe('an address that several people registered before its owner verified it
       const token = await narrow.mail.token(email, 'reset-password');
       expect(await ofNarrow.post('/api/auth/reset-password', { token, new_password: PASSWORD })).toMatchObject({ status: 204 });
       expect(await tryLogin(ofNarrow, { email, password: PASSWORD })).toMatchObject({ status: 200 });
+    });
+
+    it('gets none by a stranger’s either, when that is the only one that its owner ever gets', async () => {
+      const email = newEmail();
+      for (let i = 0; i < 3; i++) await ofNarrow.post('/api/auth/resend-verification', { email }); // for nobody yet
+      expect(await ofNarrow.post('/api/auth/register', { email, password: PASSWORD })).toMatchObject({ status: 201 });
+      expect(await narrow.mail.to(email)).toHaveLength(0);
+      narrow.clock.advance(30 * MINUTE);
+      await ofNarrow.post('/api/auth/register', { email, password: OTHER_PASSWORD });
+      const token = await narrow.mail.token(email, 'verify-email');
+      expect(await ofNarrow.post('/api/auth/verify-email', { token })).toMatchObject({ status: 200 });
+      for (const password of [OTHER_PASSWORD, PASSWORD]) {
+        expectProblem(await tryLogin(ofNarrow, { email, password }), 'invalid-credentials');
+      }
     });
 
     it('gets none by the links that follow either, as long as one of those is open', async () => {

@@ -26,6 +26,7 @@ export async function testDatabase(): Promise<TestDatabase> {
     address,
     sql,
     async drop() {
+      // Connections that have ended handed in what they counted; one that is open still may not have.
       const [seen] = await sql<{ deadlocks: number }[]>`
         select deadlocks::int from pg_stat_database where datname = current_database()`;
       await sql.end({ timeout: 2 });

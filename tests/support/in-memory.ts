@@ -1,5 +1,5 @@
 import { statfsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { freemem, tmpdir } from 'node:os';
 
 const SHARED_MEMORY = '/dev/shm';
 /** Three times what a whole run was seen to hold there. */
@@ -16,7 +16,7 @@ export default function setup(): void {
 function hasRoom(): boolean {
   try {
     const { bavail, bsize } = statfsSync(SHARED_MEMORY);
-    return bavail * bsize >= ROOM_BYTES;
+    return Math.min(bavail * bsize, freemem()) >= ROOM_BYTES;
   } catch {
     return false; // only Linux has it
   }

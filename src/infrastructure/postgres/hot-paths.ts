@@ -73,7 +73,7 @@ export function hotPaths(database: Database): HotPaths {
         const known = sql`jsonb_build_object('known', exists (select from account))`;
         // Whoever uses up an account's tickets locks the account first: two that did it by their own tickets could block each other.
         const account = sql`account as (
-          select a.id, a.email from accounts a where a.email_canonical = ${email.canonical} and a.status = 'active'
+          select a.id, a.email, a.contested_at from accounts a where a.email_canonical = ${email.canonical} and a.status = 'active'
             and (${to === 'active'} or a.email_verified_at is null) for no key update)`;
         const logged = record(sql, event, { accountId: sql`(select id from account)`, details: known });
         if (mail === null) {
@@ -90,7 +90,7 @@ export function hotPaths(database: Database): HotPaths {
           ), issued as (
             insert into tickets (id, purpose, account_id, secret_hash, pending, created_at, expires_at)
             select ${ticket.id}::uuid, ${ticket.purpose}::text, account.id, ${ticket.secretHash}::bytea,
-              case when exists (select from tickets t where t.account_id = account.id and t.purpose = ${ticket.purpose}
+              case when (${ticket.purpose === 'verify-email'} and account.contested_at is not null) or exists (select from tickets t where t.account_id = account.id and t.purpose = ${ticket.purpose}
                 and t.pending is not null and t.used_at is null and t.expires_at > ${at})
               then ${NOBODYS}::text::jsonb end, ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
             from account

@@ -57,9 +57,10 @@ async function attempt(
       union all select from tickets where reserved_username = ${name} and used_at is null and expires_at > ${at}
     ), created as (
       insert into accounts (id, email, email_canonical, username, username_canonical, display_name, password_hash, created_at, updated_at,
-        verify_by)
+        verify_by, contested_at)
       select ${accountId}::uuid, ${email.given}::text, ${email.canonical}::text, ${username?.given ?? null}::text, ${name}::text,
-        ${displayName}::text, ${passwordHash}::text, ${at}::timestamptz, ${at}::timestamptz, ${verifyBy}::timestamptz
+        ${displayName}::text, ${passwordHash}::text, ${at}::timestamptz, ${at}::timestamptz, ${verifyBy}::timestamptz,
+        ${isUntold ? at : null}::timestamptz
       where not exists (select from taken)
       on conflict do nothing returning id, email
     ), existing as (
@@ -74,7 +75,9 @@ async function attempt(
       select t.id, t.account_id, t.pending from target join tickets t on t.account_id = target.id
       where state = 'pending' and t.purpose = ${ticket.purpose} and t.used_at is null and t.expires_at > ${at}
     ), nobodys as (
-      select id from target where state = 'pending' and (${isUntold} or exists (select from open where pending = ${NOBODYS}::text::jsonb))
+      select id from target where state <> 'verified' and (${isUntold} or exists (select from open where pending = ${NOBODYS}::text::jsonb))
+    ), contested as (
+      update accounts set contested_at = ${at} where id in (select id from target where state = 'pending') and contested_at is null
     ), withdrawn as (
       update tickets set pending = ${NOBODYS}::text::jsonb where id in (
         select id from open where ${isUntold} and pending is distinct from ${NOBODYS}::text::jsonb)

@@ -51,6 +51,8 @@ export const accounts = pgTable(
     sessionsEndedAt: instant('sessions_ended_at'),
     /** Registered by whoever gave the address: removed from then on if nobody has verified it. Null: it stays. */
     verifyBy: instant('verify_by'),
+    /** When the address was registered once more before anybody verified it, or nobody could be told: a link sent again is anybody's. */
+    contestedAt: instant('contested_at'),
   },
   (table) => [
     check('accounts_status', sql`${table.status} in ('active', 'suspended', 'deleted')`),

@@ -72,7 +72,10 @@ export async function recordFailure(sql: Sql, ...[events, told, wrong]: Paramete
   await sql`with first as (${record(sql, first)})${joined(sql, also)}${judged}${told ? toldOnce(sql, told, at) : sql``} select`;
 }
 
-/** The mail to the owner, where there is one; the note that they were told is made for names that nobody has too. After `judged`: lanes are taken in one order. */
+/**
+ * The mail to the owner, where there is one; the note that they were told is made for names that nobody has too. After `judged`: lanes
+ * are taken in one order.
+ */
 function toldOnce(sql: Sql, { laneHash, mail }: NonNullable<Parameters<HotPaths['recordFailure']>[1]>, at: Date) {
   const before = new Date(at.getTime() - TOLD_AGAIN_SECONDS * 1000);
   return sql`, told as (

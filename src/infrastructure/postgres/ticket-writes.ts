@@ -31,7 +31,8 @@ export function ticketWrites(sql: Handle, reads: Reads['tickets']): Writes['tick
     },
     async issue({ id, purpose, accountId, secretHash, context, expiresAt }, at, triesSoFar = 0) {
       const written = JSON.stringify(context);
-      // An account that is gone by now has no tickets. Anybody may ask for a challenge: each new ticket takes some that are long over with it, so that the table does not grow.
+      // An account that is gone by now has no tickets. Anybody may ask for a challenge: each new ticket takes some that are long over with
+      // it, so that the table does not grow.
       const over = new Date(at.getTime() - KEPT_AFTER_END_MS);
       await sql`
         with holder as materialized (

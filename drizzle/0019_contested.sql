@@ -1,0 +1,2 @@
+-- A link that is sent again cannot know whose registration is meant; so far that was known only as long as their links were open.
+ALTER TABLE "accounts" ADD COLUMN "contested_at" timestamp (3) with time zone;
