@@ -14,8 +14,8 @@ const NAME_LOCKS = 2;
  * A registration as one statement, see HotPaths.register. The name is asked about before the address: a taken name answers
  * the same for both, so that two registrations at once cannot tell whether an address has an account. For that too, those of
  * one name queue for its lock, taken beforehand: a statement that waits for it would go on to look at what was there before.
- * `on conflict do nothing` also meets rows that are younger than the statement, and an existing account may go or move while the
- * statement waits for it: then neither a new nor an existing account is in sight, and it is asked again.
+ * `on conflict do nothing` also meets rows that are younger than the statement, and an existing account may go, move or be verified while
+ * the statement waits for it: then neither a new nor an existing account is in sight, and it is asked again.
  */
 export async function register(
   { sql, within, transaction }: Database,
@@ -63,14 +63,16 @@ async function attempt(
         ${isUntold ? at : null}::timestamptz
       where not exists (select from taken)
       on conflict do nothing returning id, email
-    ), existing as (
-      select id, email, email_verified_at from accounts
-      where email_canonical = ${email.canonical} and not exists (select from taken) and not exists (select from created)
-      ${isUntold ? sql`for no key update` : sql`for key share`}
+    ), waiting as (
+      select id, email from accounts where email_canonical = ${email.canonical} and email_verified_at is null
+        and not exists (select from taken) and not exists (select from created) for no key update
+    ), verified as (
+      select id, email from accounts where email_canonical = ${email.canonical} and email_verified_at is not null
+        and not exists (select from taken) and not exists (select from created) for key share
     ), target as (
       select id, email, 'new' as state from created
-      union all
-      select id, email, case when email_verified_at is null then 'pending' else 'verified' end from existing
+      union all select id, email, 'pending' from waiting
+      union all select id, email, 'verified' from verified
     ), open as materialized (
       select t.id, t.account_id, t.pending from target join tickets t on t.account_id = target.id
       where state = 'pending' and t.purpose = ${ticket.purpose} and t.used_at is null and t.expires_at > ${at}

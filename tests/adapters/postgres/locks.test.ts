@@ -133,6 +133,20 @@ describe('verbs that meet on one account', () => {
     }
   });
 
+  it('[V15.4.3] never wait for each other in a circle: a link that is opened, while somebody registers the address again', async () => {
+    const asked = registration(at);
+    await here.store.hot.register(asked);
+    let again: Promise<string> | undefined;
+    await here.store.transaction(async (tx) => {
+      const found = await tx.tickets.redeem('verify-email', asked.ticket.secretHash, at);
+      again = here.store.hot.register(registration(at, { email: asked.email }));
+      await someoneWaits();
+      expect(await tx.accounts.verifyEmail(found?.accountId ?? '', null, at)).toBe(true);
+      await tx.tickets.cancelAll(found?.accountId ?? '', 'verify-email', at);
+    });
+    expect(await again).toBe('email-taken');
+  });
+
   it('[V15.4.3] never wait for each other in a circle: two browsers that exchange their accounts, where sessions are counted', async () => {
     const both = [await account(here.sql, at), await account(here.sql, at)] as const;
     const jars = [hash(), hash()] as const;
