@@ -26,7 +26,10 @@ export type RequestLimits = Allowance & {
 };
 
 export type EdgeLimits = {
-  /** For what has no limit but that, and takes none from the API: pages, and the reference. @throws RefusalError rate-limited for a network that floods */
+  /**
+   * For what has no limit but that, and takes none from the API: pages, and the reference.
+   * @throws RefusalError rate-limited for a network that floods
+   */
   refuseFlood(request: FastifyRequest): Promise<void>;
   /** @throws RefusalError rate-limited for a network that floods, before anything is asked */
   begin(request: FastifyRequest, reply: FastifyReply, route: LimitsOfRoute): Promise<RequestLimits>;

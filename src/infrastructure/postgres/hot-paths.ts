@@ -90,7 +90,8 @@ export function hotPaths(database: Database): HotPaths {
           ), issued as (
             insert into tickets (id, purpose, account_id, secret_hash, pending, created_at, expires_at)
             select ${ticket.id}::uuid, ${ticket.purpose}::text, account.id, ${ticket.secretHash}::bytea,
-              case when (${ticket.purpose === 'verify-email'} and account.contested_at is not null) or exists (select from tickets t where t.account_id = account.id and t.purpose = ${ticket.purpose}
+              case when (${ticket.purpose === 'verify-email'} and account.contested_at is not null) or exists (
+                select from tickets t where t.account_id = account.id and t.purpose = ${ticket.purpose}
                 and t.pending is not null and t.used_at is null and t.expires_at > ${at})
               then ${NOBODYS}::text::jsonb end, ${at}::timestamptz, ${ticket.expiresAt}::timestamptz
             from account
